@@ -1,0 +1,72 @@
+"""Owns what the wire can be told: patience, connections, trust, headers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fetcher import __version__
+from fetcher.errors import UsageError
+
+MIB = 1024 * 1024
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A method or a header's name (RFC 9110 5.6.2)."""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientConfig:
+    """
+    How to speak to servers.
+
+    Attributes:
+        concurrency: Slots: how many requests are under way at once; also the connector's limit.
+        timeout: Seconds of an attempt's own time, from slot to last byte, over all its hops; 0 is none.
+        connect_timeout: Seconds for the name, TCP and TLS together; 0 is none.
+        read_timeout: Seconds of silence while a reply is awaited or read; 0 is none.
+        keepalive: Seconds that an idle connection is kept; 0 closes each after its reply.
+        max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
+        body_budget: Bytes of all bodies in flight and waiting to be written; reading pauses above it.
+        headers: Sent with every request; a name given here replaces our own header of that name, an empty value drops it.
+        user_agent: The User-Agent header.
+        cacert: A PEM file of certificate authorities to trust instead of certifi's.
+        insecure: Trust every certificate.
+    """
+
+    concurrency: int = 50
+    timeout: float = 30.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    keepalive: float = 15.0
+    max_size: int = 50 * MIB
+    body_budget: int = 256 * MIB
+    headers: tuple[tuple[str, str], ...] = ()
+    user_agent: str = f"afetch/{__version__}"
+    cacert: str | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency must be at least 1, not {self.concurrency}")
+        for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}; 0 is none")
+        for name, value in (*self.headers, ("User-Agent", self.user_agent)):
+            check_header(name, value)
+        if self.cacert is not None and self.insecure:
+            raise UsageError("cacert and insecure contradict each other: trust that file, or trust everyone")
+
+
+def check_header(name: str, value: str) -> None:
+    """
+    Nothing, if a header may be sent.
+
+    Raises:
+        UsageError: The name is no token, or the value has a control character (RFC 9110 5.5).
+    """
+    if not TOKEN.fullmatch(name):
+        raise UsageError(f"header {name!r}: not a header name; write it as 'Name: value'")
+    if _CONTROLS.search(value):
+        raise UsageError(f"header {name!r}: the value has a control character or a line break; remove it")

@@ -1,0 +1,226 @@
+"""
+Owns what travels between the rooms: requests, jobs, hops, attempts, results.
+
+All of it is frozen plain data: it pickles, compares, prints and encodes; no exception, session or socket lives in it.
+The structs of the hot path are made positionally, which costs a tenth of what keywords do, so a new field goes last
+and has a default.
+
+A *hop* is one request and its reply. An *attempt* is the hops from a start to a reply that is no redirect. A *result* is
+what the attempts for one entry of the input came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from fetcher.errors import ErrorKind
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Error(Struct, frozen=True):
+    """
+    What kept a reply from arriving whole: a kind that scripts branch on, a sentence for people.
+
+    Attributes:
+        lasting: Trying again cannot help, although the kind often can be helped: a name that does not exist.
+    """
+
+    kind: ErrorKind
+    message: str
+    lasting: bool = False
+
+
+class Origin(Struct, frozen=True):
+    """
+    Scheme, host and port: what shares connections, credentials and a breaker (RFC 6454).
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: ASCII, lower case; an IPv6 address without its brackets.
+        port: 1 to 65535.
+        text: `https://example.com`, with the port only where it is not the scheme's own; the key of every table.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    text: str
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them: brackets round IPv6, no zone, no default port."""
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+class Url(Struct, frozen=True):
+    """
+    A URL that can be sent. It carries no user info and no fragment.
+
+    Attributes:
+        target: Path and query exactly as they go onto the wire: ASCII, beginning with a slash.
+    """
+
+    origin: Origin
+    target: str
+
+    def __str__(self) -> str:
+        return self.origin.text + self.target
+
+
+class Request(Struct, frozen=True):
+    """
+    One entry of the input: what to fetch, or why that cannot be tried.
+
+    Attributes:
+        index: 0-based position among the entries of the input.
+        given: The entry's URL as the input gave it, fit to be shown: a password is `***`, a stray byte `\\xNN`.
+        url: Where to, or None when `error` says why not.
+        headers: The request's own, on top of the run's; names as they are sent.
+        extra: The input row's other columns.
+    """
+
+    index: int
+    given: str
+    url: Url | None
+    method: str = "GET"
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    error: Error | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+class Timings(Struct, frozen=True):
+    """Seconds of one hop, phase by phase; None where a phase did not happen. `queue` is from due until slot."""
+
+    queue: float | None = None
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+    download: float | None = None
+
+
+class Hop(Struct, frozen=True):
+    """
+    One request and its reply.
+
+    Attributes:
+        started: Seconds since the epoch, when the slot was taken.
+        elapsed: Seconds from slot to last byte.
+        headers: Names and values of the reply as bytes, in order; folded lines joined.
+        body: The decoded body, or as much of it as arrived; None where a reply has none or it was not kept.
+        size: Bytes of the decoded body.
+        wire_size: Bytes of the body as received, after the transfer coding is undone.
+        truncated: The body did not arrive whole.
+        sha256: Of the decoded body in hexadecimal, where it was hashed on the way; None leaves it to the record.
+    """
+
+    url: Url
+    method: str
+    status: int | None
+    error: Error | None
+    started: float
+    elapsed: float
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes | None = None
+    size: int = 0
+    wire_size: int = 0
+    truncated: bool = False
+    timings: Timings = Timings()
+    remote: str | None = None
+    http_version: str | None = None
+    sha256: str | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, or None. `name` is in lower case."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+class Attempt(Struct, frozen=True):
+    """
+    One try at an entry, as `history` shows it.
+
+    Attributes:
+        started: Seconds since the epoch.
+        elapsed: Seconds of its hops' own time, without what it waited in the frontier.
+        waited: Seconds between the try before and this one; 0 for the first.
+        waited_for: Why: `retry` (our own backoff) or `retry-after` (the server said so); None for the first.
+    """
+
+    url: Url
+    started: float
+    elapsed: float
+    status: int | None
+    error: Error | None
+    waited: float = 0.0
+    waited_for: str | None = None
+
+
+class Job(Struct, frozen=True):
+    """
+    A request on its way: the hop to make next and what came before it.
+
+    Attributes:
+        url: Where the next hop goes.
+        due: The clock's time from which it may go.
+        hops: The redirects before the next hop, of this attempt.
+        attempts: The attempts that came to nothing, oldest first.
+        started: Seconds since the epoch when this attempt began; None before its first hop.
+        spent: Seconds of this attempt's own time so far.
+        waited, waited_for: What this attempt waited before it began, as `Attempt` has them.
+        trusted: The next hop goes to the origin that the entry named, so credentials may go with it.
+    """
+
+    request: Request
+    url: Url
+    method: str
+    body: bytes | None
+    due: float = 0.0
+    hops: tuple[Hop, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    started: float | None = None
+    spent: float = 0.0
+    waited: float = 0.0
+    waited_for: str | None = None
+    trusted: bool = True
+
+    @property
+    def host(self) -> str:
+        """Whose turn the next hop takes."""
+        return self.url.origin.host
+
+
+class Result(Struct, frozen=True):
+    """
+    What the attempts for one entry came to.
+
+    Attributes:
+        hop: The last hop; None for an entry that was never sent, whose `error` then says why.
+        redirects: The hops before the last.
+        attempts: Every attempt, oldest first; empty for an entry that was never sent.
+    """
+
+    request: Request
+    hop: Hop | None
+    error: Error | None
+    redirects: tuple[Hop, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def status(self) -> int | None:
+        """The last hop's HTTP status."""
+        return self.hop.status if self.hop is not None else None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the final status is below 400 and the body arrived whole."""
+        status = self.status
+        return self.error is None and status is not None and status < 400

@@ -1,0 +1,34 @@
+"""Owns how entries of the input become requests. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fetcher.client.config import TOKEN
+from fetcher.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """
+    What every request of a run has in common, and how much of the input is read.
+
+    Attributes:
+        method: Sent as given; `None` is GET, or POST where there is a body.
+        data: The body of every request.
+        params: Query parameters added to every URL, in order.
+        base_url: What entries without a scheme are appended to, with exactly one slash between.
+        limit: How many entries to read; None is all.
+    """
+
+    method: str | None = None
+    data: bytes | None = None
+    params: tuple[tuple[str, str], ...] = ()
+    base_url: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method is not None and not TOKEN.fullmatch(self.method):
+            raise UsageError(f"method {self.method!r}: not an HTTP method, which is one word such as GET or POST")
+        if self.limit is not None and self.limit < 0:
+            raise UsageError(f"limit must not be negative, and is {self.limit}")

@@ -1,0 +1,205 @@
+"""
+Owns what a URL is: text of the input or of a Location header to a `Url` that can be sent.
+
+What is already encoded goes out byte for byte, because signed URLs break when they are quoted anew. Only what cannot stand
+on a request line is encoded: blanks and non-ASCII. The host is another matter: it is decoded, mapped (UTS 46), lowered
+and checked here, and numeric IPv4 addresses get their canonical spelling (WHATWG URL 3.5), so that nothing downstream sees
+two names for one host.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import unquote_to_bytes, urljoin
+
+import idna
+
+from fetcher.model import DEFAULT_PORTS, Origin, Url
+
+_URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*)", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+_DOTS = re.compile(r"/\.{1,2}(?:[/?]|$)")
+_HOST = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*\.?")
+_PLAIN_HOST = re.compile(r"[a-z0-9.\-_]+")
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_PASSWORD = re.compile(r"(://[^/?#\\:@]*:)[^/?#\\]*(?=@)")
+
+ORIGINS = 16_384
+"""Origins whose parsing is remembered."""
+
+
+class UrlError(ValueError):
+    """Why a text is no URL that can be sent; a sentence fit for a record."""
+
+
+def parse_url(text: str) -> tuple[Url, str | None]:
+    """
+    A URL and its user info (`user:password`, still encoded), from text without blanks around it.
+
+    Stray bytes may be in it as surrogates (`surrogateescape`); they are sent as they are, percent-encoded.
+
+    Raises:
+        UrlError: It is no absolute http or https URL.
+    """
+    match = _URL.match(text)
+    if match is None:
+        raise UrlError(_why_not(text))
+    if _CONTROLS.search(text):
+        raise UrlError("a control character in the URL")
+    scheme, authority, target = match.groups()
+    userinfo, at, netloc = authority.rpartition("@")
+    return Url(_origin(scheme.lower(), netloc), _sendable(target)), userinfo if at else None
+
+
+def join_url(base: Url, reference: str) -> Url:
+    """
+    Where a Location header leads from `base` (RFC 3986 5.2); a fragment and user info are dropped.
+
+    Raises:
+        UrlError: Nowhere that http or https can reach.
+    """
+    reference = reference.strip(" \t")
+    if not _SCHEME.match(reference):
+        try:
+            reference = urljoin(str(base), reference)
+        except ValueError as error:
+            raise UrlError(str(error)) from error
+    return parse_url(reference)[0]
+
+
+def masked(text: str) -> str:
+    """A URL fit to be shown: the password in its user info is `***`, a stray byte is `\\xNN`."""
+    if "@" in text:
+        text = _PASSWORD.sub(r"\1***", text, count=1)
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def with_params(url: Url, query: str) -> Url:
+    """The URL with more of a query, already encoded, behind what it has."""
+    if not query:
+        return url
+    glue = "" if url.target.endswith(("?", "&")) else "&" if "?" in url.target else "?"
+    return Url(url.origin, url.target + glue + query)
+
+
+def _why_not(text: str) -> str:
+    scheme = _SCHEME.match(text)
+    if not text:
+        return "an empty URL"
+    if scheme is None or "." in scheme[1]:
+        return "no scheme: write http:// or https:// before it, or give --base-url"
+    if scheme[1].lower() in DEFAULT_PORTS:
+        return f"no host: two slashes belong behind {scheme[1]}:"
+    return f"scheme {scheme[1]!r} is neither http nor https"
+
+
+def _sendable(target: str) -> str:
+    """Path and query, fit for a request line."""
+    if not target.startswith("/"):
+        target = "/" + target
+    if _UNSENDABLE.search(target):
+        target = _UNSENDABLE.sub(_percent, target)
+    if "/." in target and _DOTS.search(target):
+        target = _without_dots(target)
+    return target
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+
+def _without_dots(target: str) -> str:
+    """The target without `.` and `..` segments (RFC 3986 5.2.4), as curl and browsers send it."""
+    path, mark, query = target.partition("?")
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for position, segment in enumerate(segments):
+        last = position == len(segments) - 1
+        if segment in {".", ".."}:
+            if segment == ".." and kept:
+                kept.pop()
+            if last:
+                kept.append("")
+        else:
+            kept.append(segment)
+    return "/" + "/".join(kept) + mark + query
+
+
+@lru_cache(maxsize=ORIGINS)
+def _origin(scheme: str, netloc: str) -> Origin:
+    if netloc.startswith("["):
+        literal, bracket, rest = netloc[1:].partition("]")
+        if not bracket or rest[:1] not in {"", ":"}:
+            raise UrlError("an IPv6 address needs its brackets: [::1]")
+        host = _ipv6(literal)
+        port = rest[1:]
+    else:
+        host, _, port = netloc.partition(":")
+        if not host:
+            raise UrlError("no host")
+        host = _name(host)
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UrlError(f"port {masked(port)!r} is not a number from 1 to 65535")
+    number = int(port) if port else DEFAULT_PORTS[scheme]
+    shown = f"[{host}]" if ":" in host else host
+    text = f"{scheme}://{shown}" if number == DEFAULT_PORTS[scheme] else f"{scheme}://{shown}:{number}"
+    return Origin(scheme, host, number, text)
+
+
+def _ipv6(literal: str) -> str:
+    address, percent, zone = unquote_to_bytes(literal).decode("utf-8", "replace").partition("%")
+    try:
+        canonical = str(IPv6Address(address))
+    except ValueError as error:
+        raise UrlError(f"not an IPv6 address: [{masked(literal)}]") from error
+    if percent and not re.fullmatch(r"[A-Za-z0-9._\-]+", zone):
+        raise UrlError(f"not a zone of an IPv6 address: [{masked(literal)}]")
+    return canonical + percent + zone
+
+
+def _name(host: str) -> str:
+    """A host's ASCII form in lower case."""
+    if not host.isascii() or "%" in host:
+        try:
+            decoded = unquote_to_bytes(host.encode("utf-8", "surrogateescape")).decode()
+        except UnicodeDecodeError:
+            raise UrlError(f"host {masked(host)!r} is not UTF-8") from None
+        host = decoded if decoded.isascii() else _idna(decoded)
+    host = host.lower()
+    if not _PLAIN_HOST.fullmatch(host):
+        raise UrlError(f"host {masked(host)!r} has a character that no host name has")
+    last = host.rstrip(".").rpartition(".")[2]
+    if _NUMBER.fullmatch(last):
+        return _ipv4(host)
+    if not _HOST.fullmatch(host) or len(host.rstrip(".")) > 253 or any(len(label) > 63 for label in host.split(".")):
+        raise UrlError(f"host {host!r} is not a host name")
+    return host
+
+
+def _idna(host: str) -> str:
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise UrlError(f"host {host!r} is not a host name: {error}") from error
+
+
+def _ipv4(host: str) -> str:
+    """The dotted form of an IPv4 address in any spelling that inet_aton reads: hexadecimal, octal, fewer parts."""
+    parts = host.removesuffix(".").split(".")
+    try:
+        numbers = [
+            int(part[2:] or "0", 16) if part.startswith("0x") else int(part, 8 if part[0] == "0" else 10)
+            for part in parts
+        ]
+        *bytes_, rest = numbers
+        if len(parts) > 4 or any(number > 255 for number in bytes_) or rest >= 256 ** (5 - len(parts)):
+            raise ValueError(host)
+    except (ValueError, IndexError):
+        raise UrlError(f"host {host!r} is not an IPv4 address") from None
+    return str(IPv4Address(sum(number << 8 * (3 - place) for place, number in enumerate(bytes_)) + rest))
