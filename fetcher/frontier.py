@@ -66,6 +66,10 @@ class Frontier:
         """How many more jobs may be looked at now."""
         return max(0, self._window - len(self))
 
+    def expects(self, host: str) -> bool:
+        """Whether a job for a host is queued, so that a connection there is worth keeping."""
+        return host in self._queues
+
     def add(self, job: Job, due: float) -> None:
         """Take a job in, to go at `due` or after; one whose time has come waits for its host's turn only."""
         if due > 0.0:

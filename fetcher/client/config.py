@@ -29,7 +29,7 @@ class ClientConfig:
         keepalive: Seconds that an idle connection is kept; 0 closes each after its reply.
         max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
         body_budget: Bytes of all bodies in flight and waiting to be written; reading pauses above it.
-        headers: Sent with every request; a name given here replaces our own header of that name, an empty value drops it.
+        headers: Sent with every request; a name given here replaces our own header of that name, None as its value drops it.
         user_agent: The User-Agent header.
         cacert: A PEM file of certificate authorities to trust instead of certifi's.
         insecure: Trust every certificate.
@@ -42,7 +42,7 @@ class ClientConfig:
     keepalive: float = 15.0
     max_size: int = 50 * MIB
     body_budget: int = 256 * MIB
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str | None], ...] = ()
     user_agent: str = f"afetch/{__version__}"
     cacert: str | None = None
     insecure: bool = False
@@ -54,7 +54,7 @@ class ClientConfig:
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}; 0 is none")
         for name, value in (*self.headers, ("User-Agent", self.user_agent)):
-            check_header(name, value)
+            check_header(name, value or "")
         if self.cacert is not None and self.insecure:
             raise UsageError("cacert and insecure contradict each other: trust that file, or trust everyone")
 

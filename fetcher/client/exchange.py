@@ -1,0 +1,302 @@
+"""
+Owns one hop on the wire: a job's request out, its reply in. Never raises for what a server or the network does.
+
+It stands on aiohttp's connector and connection, without its session: half of what a small request costs through
+`ClientSession` is the session's own bookkeeping, and redirects, retries, cookies and timeouts are ours anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from math import inf
+from time import perf_counter, time
+from typing import Any, cast
+
+from fetcher.client.budget import Budget
+from fetcher.client.config import ClientConfig
+from fetcher.client.failures import error_of
+from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
+from fetcher.client.phases import PHASES, Phases
+from fetcher.client.reply import Reply, Wire
+from fetcher.client.request_heads import RequestHeads
+from fetcher.client.resolver import Resolver
+from fetcher.client.tls import Context, make_context
+from fetcher.errors import ErrorKind
+from fetcher.model import Error, Hop, Job, Origin, Timings
+
+log = logging.getLogger(__name__)
+
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Methods that may go out again when a kept-alive connection turns out to be closed (RFC 9110 9.2.2)."""
+
+SHORTEST = 0.001
+"""Seconds of a timer: uvloop's clock has steps of a millisecond, and shorter timers fire at once."""
+
+TARGETS = 16_384
+"""Origins of which the connector's questions are answered ahead."""
+
+
+class Client:
+    """
+    The connections of a run, and the exchanges on them.
+
+    Args:
+        wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
+            `concurrency` of them only wanted ones are kept.
+    """
+
+    def __init__(self, config: ClientConfig, *, wanted: Callable[[Origin], bool] = lambda _origin: False) -> None:
+        self._config = config
+        self._wanted = wanted
+        self._loop = asyncio.get_running_loop()
+        self._resolver = Resolver()
+        pool: dict[str, Any] = {"keepalive_timeout": config.keepalive} if config.keepalive else {"force_close": True}
+        # Made at once where a file of the user's is to be read, so that it is complained of before the first request.
+        self._context: Context | None = make_context(config) if config.cacert is not None else None
+        self._connector = Connector(Wire, limit=config.concurrency, resolver=self._resolver, **pool)
+        self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
+        self._targets: dict[str, Target] = {}
+        self._heads = RequestHeads(config)
+        self._idle = 0
+        self.budget = Budget(config.body_budget)
+
+    async def close(self) -> None:
+        """End every connection and lookup."""
+        await self._connector.close()
+        await self._resolver.close()
+
+    async def exchange(self, job: Job) -> Hop:
+        """
+        What one request came to.
+
+        The bytes of its body are counted in `budget` until somebody gives them back.
+
+        Raises:
+            asyncio.CancelledError: The run is being ended; the connection is closed.
+        """
+        timeout = self._config.timeout
+        hop = _Exchange(job, deadline=max(0.0, timeout - job.spent) if timeout else inf)
+        while True:
+            try:
+                connection = await self._connect(hop)
+            except Exception as exc:  # noqa: BLE001 - every failure becomes a hop; one that nobody foresaw is `internal`
+                return hop.unconnected(self._connect_error(hop, exc))
+            wire = cast(Wire, connection.protocol)
+            reused = wire.used
+            reply = await self._converse(hop, connection, wire)
+            stale = reused and reply.error is not None and reply.error.kind == ErrorKind.DISCONNECTED
+            # The server had closed this connection while it was idle: say it again on the next one, uncounted. Each try
+            # takes one out of the pool, so this ends with a fresh one.
+            if not stale or job.method not in REPEATABLE:
+                return hop.ended(reply, wire, reused=reused)
+
+    async def _connect(self, hop: _Exchange) -> Connection:
+        """A connection to the hop's origin, idle or new. Raises whatever aiohttp, ssl or the system raise."""
+        origin = hop.job.url.origin
+        target = self._targets.get(origin.text)
+        if target is None:
+            if len(self._targets) >= TARGETS:
+                self._targets.clear()
+            if origin.scheme == "https" and self._context is None:
+                self._context = make_context(self._config)
+            target = Target(origin, self._context if origin.scheme == "https" else None)
+            self._targets[origin.text] = target
+        hop.phases = Phases()
+        PHASES.set(hop.phases)
+        hop.begun = perf_counter()
+        patience = self._patience
+        left = hop.deadline - hop.begun
+        if left < (patience.connect or inf):
+            patience = ClientTimeout(connect=max(left, SHORTEST), ceil_threshold=inf)
+        connection = await self._connector.connect(cast(Any, target), [], patience)
+        hop.connected = perf_counter()
+        return connection
+
+    async def _converse(self, hop: _Exchange, connection: Connection, wire: Wire) -> Reply:
+        """Say the request, hear the reply, give the connection back."""
+        job = hop.job
+        if wire.on_idle_lost is not None:
+            wire.on_idle_lost = None
+            self._idle -= 1
+        reply = Reply(wire, job.method, self._config.max_size, self.budget, self._loop)
+        transport = connection.transport
+        watch: _Watch | None = None
+        whole = False
+        try:
+            if transport is None or transport.is_closing():
+                reply.fail(ErrorKind.DISCONNECTED, "the connection was closed before the request went out")
+            else:
+                if wire.remote is None:
+                    wire.remote = _address(transport.get_extra_info("peername"))
+                transport.write(self._heads.request(job))
+                wire.attend(reply)
+            if not reply.done.done():
+                watch = _Watch(reply, cast(asyncio.Transport, transport), hop.deadline, self._config, self._loop)
+                await reply.done
+            whole = True
+        finally:
+            # When cancelled, too: then the reply is not whole, its body is nobody's, and the connection goes.
+            if watch is not None:
+                watch.stop()
+            self._release(connection, wire, job.url.origin, keep=whole and reply.keeps)
+            self.budget.arrived(reply.settle(kept=whole), reply, kept=whole and reply.body is not None)
+        return reply
+
+    def _release(self, connection: Connection, wire: Wire, origin: Origin, *, keep: bool) -> None:
+        wire.forget()
+        if keep and (self._idle < self._config.concurrency or self._wanted(origin)):
+            self._idle += 1
+            wire.on_idle_lost = self._idle_lost
+            connection.release()
+            return
+        if not keep:
+            # Not close(): that would wait for a peer that may not be reading.
+            wire.abort()
+        connection.close()
+
+    def _idle_lost(self) -> None:
+        self._idle -= 1
+
+    def _connect_error(self, hop: _Exchange, exc: Exception) -> Error:
+        if isinstance(exc, TimeoutError):
+            if perf_counter() >= hop.deadline - SHORTEST:
+                return Error(ErrorKind.TIMEOUT, f"no connection within {self._config.timeout:g} s in all (--timeout)")
+            if hop.phases.dns_started is not None and hop.phases.dns_ended is None:
+                seconds = f"{self._config.connect_timeout:g} s"
+                return Error(ErrorKind.DNS, f"the lookup took longer than {seconds} (--connect-timeout)")
+            phase = "TLS handshake" if hop.phases.tls_started is not None else "connection"
+            seconds = f"{self._config.connect_timeout:g} s"
+            return Error(ErrorKind.CONNECT_TIMEOUT, f"no {phase} within {seconds} (--connect-timeout)")
+        error = error_of(exc)
+        if error.kind == ErrorKind.INTERNAL:
+            log.debug("while connecting to %s", hop.job.url.origin.text, exc_info=exc)
+        return error
+
+
+class _Exchange:
+    """The times of one hop, on `perf_counter` but for `started`, and the hop made of them."""
+
+    __slots__ = ("begun", "connected", "deadline", "job", "phases", "slot", "started")
+
+    def __init__(self, job: Job, *, deadline: float) -> None:
+        self.job = job
+        self.started = time()
+        self.slot = perf_counter()
+        self.deadline = self.slot + deadline
+        self.begun = self.slot
+        self.connected = self.slot
+        self.phases = Phases()
+
+    def unconnected(self, error: Error) -> Hop:
+        """The hop that never had a connection."""
+        now = perf_counter()
+        job, phases = self.job, self.phases
+        lookup = None
+        if phases.dns_started is not None:
+            lookup = (phases.dns_ended or now) - phases.dns_started
+        timings = Timings(self._queue(), lookup)
+        return Hop(job.url, job.method, None, error, self.started, now - self.slot, timings=timings)
+
+    def ended(self, reply: Reply, wire: Wire, *, reused: bool) -> Hop:
+        """The hop of a reply, whole or not."""
+        now = perf_counter()
+        job, head = self.job, reply.head
+        return Hop(
+            job.url,
+            job.method,
+            head.status if head is not None else None,
+            reply.error,
+            self.started,
+            now - self.slot,
+            head.headers if head is not None else (),
+            reply.body,
+            reply.size,
+            reply.wire_size,
+            reply.error is not None and head is not None,
+            self._timings(reply, now, reused=reused),
+            wire.remote,
+            head.version if head is not None else None,
+        )
+
+    def _queue(self) -> float | None:
+        return max(0.0, self.slot - self.job.due) if self.job.due else None
+
+    def _timings(self, reply: Reply, now: float, *, reused: bool) -> Timings:
+        dns = connect = tls = None
+        if not reused:
+            phases = self.phases
+            named = self.begun
+            if phases.dns_started is not None and phases.dns_ended is not None:
+                dns = phases.dns_ended - phases.dns_started
+                named = phases.dns_ended
+            connect = (phases.tls_started or self.connected) - named
+            if phases.tls_started is not None:
+                tls = self.connected - phases.tls_started
+        first = reply.first_at
+        if first is None:
+            return Timings(self._queue(), dns, connect, tls)
+        # A server that speaks first has its first byte before our request.
+        return Timings(self._queue(), dns, connect, tls, max(0.0, first - self.connected), now - first)
+
+
+class _Watch:
+    """One timer over a reply: the attempt's deadline, and silence. What is paused by ourselves is nobody's fault."""
+
+    __slots__ = ("_config", "_deadline", "_handle", "_loop", "_reply", "_transport", "_unsent")
+
+    def __init__(
+        self,
+        reply: Reply,
+        transport: asyncio.Transport,
+        deadline: float,
+        config: ClientConfig,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._reply = reply
+        self._transport = transport
+        self._deadline = deadline
+        self._config = config
+        self._loop = loop
+        self._unsent = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._look()
+
+    def stop(self) -> None:
+        """The reply is over."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _look(self) -> None:
+        now = perf_counter()
+        reply = self._reply
+        silence = self._config.read_timeout
+        if reply.paused_for:
+            self._deadline += reply.paused_for
+            reply.paused_for = 0.0
+        if reply.paused_at is not None:
+            self._handle = self._loop.call_later(1.0, self._look)
+            return
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            # The server is still taking our request: that is not silence.
+            self._unsent = unsent
+            reply.last_at = max(reply.last_at, now)
+        if now >= self._deadline:
+            reply.fail(ErrorKind.TIMEOUT, f"not done within {self._config.timeout:g} s in all (--timeout)")
+            return
+        if silence and now - reply.last_at >= silence:
+            reply.fail(ErrorKind.READ_TIMEOUT, f"silence for {silence:g} s (--read-timeout)")
+            return
+        until = min(self._deadline, reply.last_at + silence if silence else inf)
+        if until < inf:
+            self._handle = self._loop.call_later(max(until - now, SHORTEST), self._look)
+
+
+def _address(peer: object) -> str | None:
+    """`1.2.3.4:80` or `[::1]:443`, from a socket's peer name."""
+    if not isinstance(peer, tuple) or len(peer) < 2:
+        return None
+    host, port = peer[0], peer[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,90 @@
+"""
+Owns the leaning on aiohttp: every part of it that is less than public is named here, and nowhere else.
+
+What we lean on, and what `tests/test_foundation.py` therefore holds:
+
+- `BaseConnector._factory` makes the protocol of a new connection, so that it can be our `Wire`;
+- `TCPConnector.connect(request, traces, timeout)` reads from `request` what `Target` has: `connection_key`, `url.raw_host`,
+  `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
+- `Connection` has `protocol`, `release()` and `close()`; the pool asks a protocol for `should_close` and `is_connected()`;
+- `ResponseHandler` without a parser keeps what it receives as a tail, and closes its transport on `close()` and `abort()`;
+- `HttpResponseParser` with `response_with_body=False` reads one head after the other, and stops where a head ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientTimeout, TCPConnector
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpResponseParser
+from yarl import URL
+
+from fetcher.model import Origin
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = [
+    "ClientTimeout",
+    "Connection",
+    "Connector",
+    "HttpProcessingError",
+    "ResponseHandler",
+    "Target",
+    "head_parser",
+]
+
+MAX_LINE = 128 * 1024
+"""Bytes of a status or header line; curl stops at 100 KiB."""
+
+MAX_HEADERS = 5_000
+"""Header lines of a reply, as curl counts them."""
+
+
+class Connector(TCPConnector):
+    """aiohttp's connector: name, TCP, TLS and the pool of idle connections, with protocols of our own."""
+
+    def __init__(self, wire: Callable[[asyncio.AbstractEventLoop], ResponseHandler], **options: Any) -> None:
+        # Names are cached by our own resolver, which also caches failures.
+        super().__init__(use_dns_cache=False, **options)
+        self._factory = partial(wire, self._loop)
+
+
+class Target:
+    """What the connector asks about a request before there is a connection. One an origin, not one a request."""
+
+    __slots__ = ("connection_key", "host", "port", "proxy", "request_info", "server_hostname", "ssl", "url")
+
+    def __init__(self, origin: Origin, context: SSLContext | None) -> None:
+        self.url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port, path="/")
+        self.host = origin.host
+        self.port = origin.port
+        self.ssl: SSLContext | bool = context or True
+        self.server_hostname = None
+        self.proxy = None
+        self.request_info = None
+        self.connection_key: ConnectionKey = ConnectionKey(origin.host, origin.port, context is not None, self.ssl, None, None, None)
+
+    def is_ssl(self) -> bool:
+        """Whether TLS comes before HTTP."""
+        return self.connection_key.is_ssl
+
+
+def head_parser(protocol: ResponseHandler, loop: asyncio.AbstractEventLoop) -> Any:
+    """aiohttp's parser, set to read heads only: where a body ends is our own matter (`fetcher.client.framing`)."""
+    return HttpResponseParser(
+        protocol,
+        loop,
+        2**16,
+        response_with_body=False,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
+        max_headers=MAX_HEADERS,
+    )

@@ -1,0 +1,121 @@
+"""
+Owns the head of a reply: status, version, headers.
+
+The first reading is aiohttp's parser. What it refuses gets a second reading here, as lenient as curl's: a connection
+that needed it is not used again, so a misreading cannot reach another reply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from fetcher.client.foundation import MAX_HEADERS, MAX_LINE, HttpProcessingError
+
+_STATUS_LINE = re.compile(rb"[ \t]*HTTP/1\.([01])[ \t]+(\d{3})(?:[ \t\x00-\x1f][^\n]*|)", re.DOTALL)
+_ANY_VERSION = re.compile(rb"[ \t]*HTTP/(\d+(?:\.\d+)?)[ \t]", re.DOTALL)
+_LINE = re.compile(rb"\r?\n")
+
+
+class HeadError(Exception):
+    """What was received is no head of an HTTP/1 reply; the text says why."""
+
+
+class Head(Struct):
+    """
+    Attributes:
+        version: `1.0` or `1.1`.
+        headers: Names and values as received, folded lines joined.
+        close: The connection ends after this reply, by its own word or because we do not trust it.
+        wanted: Values of the headers that framing needs, by lower-case name.
+    """
+
+    status: int
+    version: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    close: bool
+    wanted: dict[bytes, list[bytes]]
+
+
+_WANTED = {
+    spelling: name
+    for name in (b"content-length", b"transfer-encoding", b"content-encoding")
+    for spelling in (name, name.title(), name.upper())
+}
+_WANTED_LENGTHS = frozenset(map(len, _WANTED))
+
+
+def read_head(parser: Any, raw: bytes) -> Head:
+    """
+    A head, from the bytes up to and with its empty line.
+
+    Args:
+        parser: The connection's `head_parser`.
+
+    Raises:
+        HeadError: Neither reading makes sense of it.
+    """
+    try:
+        [(message, _)], *_ = parser.feed_data(raw)
+    except (HttpProcessingError, ValueError):
+        return _read_leniently(raw)
+    version = message.version
+    if version[0] != 1 or version[1] > 1 or message.code < 100:
+        return _read_leniently(raw)
+    return Head(
+        message.code,
+        "1.1" if version[1] else "1.0",
+        message.raw_headers,
+        message.should_close or message.code == 101,
+        _framing_headers(message.raw_headers),
+    )
+
+
+def _framing_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    wanted: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if len(name) in _WANTED_LENGTHS:
+            known = _WANTED.get(name) or _WANTED.get(name.lower())
+            if known is not None:
+                wanted.setdefault(known, []).append(value)
+    return wanted
+
+
+def _read_leniently(raw: bytes) -> Head:
+    """The second reading: what curl makes of heads that the grammar (RFC 9112) does not allow."""
+    first, *lines = _LINE.split(raw)
+    match = _STATUS_LINE.fullmatch(first)
+    if match is None or match[2] < b"100":
+        raise HeadError(_complaint(first))
+    headers: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        if len(line) > MAX_LINE:
+            raise HeadError(f"a header line of more than {MAX_LINE} bytes")
+        if line[:1] in (b" ", b"\t") and headers:
+            name, value = headers[-1]
+            headers[-1] = (name, value + b" " + line.strip(b" \t"))
+            continue
+        name, colon, value = line.partition(b":")
+        name = name.strip(b" \t\r")
+        if b"\x00" in line:
+            raise HeadError("a NUL byte among the headers")
+        # A line without a colon says nothing that could be recorded; curl passes it over as well.
+        if colon and name:
+            headers.append((name, value.strip(b" \t\r")))
+    if len(headers) > MAX_HEADERS:
+        raise HeadError(f"more than {MAX_HEADERS} headers")
+    version = "1.1" if match[1] == b"1" else "1.0"
+    return Head(int(match[2]), version, tuple(headers), True, _framing_headers(headers))
+
+
+def _complaint(line: bytes) -> str:
+    shown = line[:60].decode("latin-1").encode("unicode_escape").decode("ascii")
+    other = _ANY_VERSION.match(line)
+    if line[:2] in (b"\x15\x03", b"\x16\x03"):
+        return "the server speaks TLS on this port; try https://"
+    if other is not None and other[1] not in (b"1.0", b"1.1"):
+        return f"a reply in HTTP/{other[1].decode()}, which is not HTTP/1.0 or 1.1"
+    return f"not an HTTP reply: {shown!r}"

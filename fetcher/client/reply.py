@@ -1,0 +1,309 @@
+"""
+Owns the reading of one reply, from the first byte on the connection to the last of the body.
+
+Fed by the protocol as bytes arrive; whoever awaits `done` is woken once, when the reply is whole or has failed. It keeps
+what arrived in either case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from fetcher.client.budget import Budget
+from fetcher.client.codings import CodingError, Decoder, decoder_for
+from fetcher.client.foundation import ResponseHandler, head_parser
+from fetcher.client.framing import Framing, FramingError, NoBody, framing_for, transfer_codings
+from fetcher.client.heads import Head, HeadError, read_head
+from fetcher.errors import ErrorKind
+from fetcher.model import Error
+
+MAX_HEAD = 1024 * 1024
+"""Bytes of one head."""
+
+MAX_INTERIM = 100
+"""Interim replies (1xx) before the real one."""
+
+
+class Wire(ResponseHandler):
+    """
+    A connection's protocol: hands what arrives to the reply that is being read.
+
+    Without a reply it is aiohttp's own protocol, which speaks to proxies; once it has carried one, bytes that nobody asked
+    for close it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.parser: Any = None
+        self.remote: str | None = None
+        self.used = False
+        self.on_idle_lost: Callable[[], None] | None = None
+        self._reply: Reply | None = None
+        self._early = b""
+
+    def attend(self, reply: Reply) -> None:
+        """Give a reply what arrives from now on, and what a server said unasked on a new connection."""
+        self._reply = reply
+        if self.parser is None:
+            self.parser = head_parser(self, self._loop)
+        if self._early:
+            early, self._early = self._early, b""
+            reply.feed(early)
+
+    def forget(self) -> None:
+        """The reply is over."""
+        self._reply = None
+        self.used = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._reply is not None:
+            self._reply.feed(data)
+        elif self._parser is not None:
+            super().data_received(data)
+        elif self.used:
+            self.close()
+        else:
+            self._early += data
+            if len(self._early) > MAX_HEAD:
+                self.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        reply, self._reply = self._reply, None
+        if self.on_idle_lost is not None:
+            self.on_idle_lost()
+        super().connection_lost(exc)
+        if reply is not None:
+            reply.lost(exc)
+
+
+class Reply:
+    """
+    One reply as it arrives.
+
+    Attributes:
+        head: Once it is read.
+        error: Why the reply is not whole.
+        size: Bytes of the body so far, decoded.
+        wire_size: Bytes of the body as received, without chunk framing.
+        first_at: `perf_counter` when its first byte arrived.
+        last_at: `perf_counter` when anything last arrived.
+        paused_at, paused_for: Since when, and how many seconds so far, we ourselves did not read.
+        body: Decoded, once `settle` was called.
+        interim: Heads of 1xx replies before it.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_decoder",
+        "_framing",
+        "_limit",
+        "_method",
+        "_parts",
+        "_pending",
+        "_wire",
+        "body",
+        "done",
+        "error",
+        "first_at",
+        "head",
+        "interim",
+        "last_at",
+        "paused_at",
+        "paused_for",
+        "size",
+        "wire_size",
+    )
+
+    def __init__(self, wire: Wire, method: str, limit: int, budget: Budget, loop: asyncio.AbstractEventLoop) -> None:
+        self._wire = wire
+        self._method = method
+        self._limit = limit
+        self._budget = budget
+        self._pending = b""
+        self._framing: Framing | None = None
+        self._decoder: Decoder | None = None
+        self._parts: list[bytes] = []
+        self.body: bytes | None = None
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.head: Head | None = None
+        self.error: Error | None = None
+        self.size = 0
+        self.wire_size = 0
+        self.interim = 0
+        self.first_at: float | None = None
+        self.last_at = perf_counter()
+        self.paused_at: float | None = None
+        self.paused_for = 0.0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the connection is fit for another reply."""
+        return (
+            self.error is None
+            and self.head is not None
+            and not self.head.close
+            and self._framing is not None
+            and self._framing.whole
+            and self._framing.keeps
+        )
+
+    def settle(self, *, kept: bool) -> int:
+        """
+        Bytes that the budget counted for the body, which is at `body` from now on.
+
+        None there means that the reply has none (HEAD, 204), or that it is not `kept`: nobody waits for it any more, or it
+        was too large.
+        """
+        parts, self._parts = self._parts, []
+        counted = sum(map(len, parts)) if len(parts) != 1 else len(parts[0])
+        too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
+        if kept and not too_large and self._framing is not None and not isinstance(self._framing, NoBody):
+            self.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return counted
+
+    def feed(self, data: bytes) -> None:
+        """Bytes arrived."""
+        self.last_at = perf_counter()
+        if self.first_at is None:
+            self.first_at = self.last_at
+        try:
+            if self.head is None:
+                data = self._read_head(data)
+            if self._framing is not None and not self.done.done():
+                self._read_body(self._framing, data)
+        except HeadError as error:
+            self.fail(ErrorKind.PROTOCOL, str(error))
+        except FramingError as error:
+            self.fail(ErrorKind.PROTOCOL, str(error))
+        except CodingError as error:
+            self.fail(ErrorKind.DECODE, str(error))
+        except MemoryError:
+            self.fail(ErrorKind.LOCAL, "out of memory")
+
+    def lost(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        if self.done.done():
+            return
+        if self._framing is None:
+            if self._pending.strip():
+                self.fail(ErrorKind.PROTOCOL, f"the connection closed within the head: {self._pending[:40]!r}")
+            else:
+                self.fail(ErrorKind.DISCONNECTED, _why(exc, "the server closed the connection without a reply"))
+            return
+        missing = self._framing.closed()
+        if missing is None and exc is not None:
+            missing = "the connection broke"
+        if missing is not None:
+            self.fail(ErrorKind.INCOMPLETE, _why(exc, missing))
+        else:
+            self._finish()
+
+    def fail(self, kind: ErrorKind, message: str) -> None:
+        """End the reply here; what arrived is kept."""
+        if not self.done.done():
+            self.error = Error(kind, message)
+            self.done.set_result(None)
+
+    def pause(self) -> None:
+        """Stop reading from the socket: there is no room for more bodies."""
+        self.paused_at = perf_counter()
+        transport = self._wire.transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.last_at = perf_counter()
+        if self.paused_at is not None:
+            self.paused_for += self.last_at - self.paused_at
+            self.paused_at = None
+        transport = self._wire.transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+    def _read_head(self, data: bytes) -> bytes:
+        """What is behind the head, if that is complete now."""
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        while True:
+            if data[:1] in (b"\r", b"\n"):
+                # Empty lines before a status line are passed over (RFC 9112 2.2).
+                data = data.lstrip(b"\r\n")
+            end = _head_end(data)
+            if end < 0:
+                if len(data) > MAX_HEAD:
+                    raise HeadError(f"a head of more than {MAX_HEAD} bytes")
+                if len(data) >= 5 and not data.lstrip(b" \t").startswith(b"HTTP/"):
+                    # No head will come of this, however long we wait. The parser says why.
+                    read_head(self._wire.parser, data + b"\r\n\r\n")
+                self._pending = data
+                return b""
+            head = read_head(self._wire.parser, data[:end])
+            data = data[end:]
+            if head.status >= 200 or head.status == 101:
+                break
+            self.interim += 1
+            if self.interim > MAX_INTERIM:
+                raise HeadError(f"more than {MAX_INTERIM} interim replies")
+        self.head = head
+        framing = framing_for(self._method, head)
+        codings = head.wanted.get(b"content-encoding")
+        if codings is not None or b"transfer-encoding" in head.wanted:
+            self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)])
+        self._framing = framing
+        return data
+
+    def _read_body(self, framing: Framing, data: bytes) -> None:
+        try:
+            if data:
+                data = framing.feed(data)
+                if data:
+                    self.wire_size += len(data)
+                    if self._decoder is None:
+                        self._keep(data)
+                    else:
+                        for piece in self._decoder.feed(data):
+                            self._keep(piece)
+                            if self.done.done():
+                                return
+        finally:
+            if framing.whole:
+                self._finish()
+
+    def _keep(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self._limit and self.size > self._limit:
+            self.fail(ErrorKind.TOO_LARGE, f"more than {self._limit:,} bytes; allow more with --max-size")
+            return
+        self._parts.append(piece)
+        self._budget.take(len(piece), self)
+
+    def _finish(self) -> None:
+        if self.done.done():
+            return
+        try:
+            if self._decoder is not None:
+                self._decoder.finish()
+        except CodingError as error:
+            self.fail(ErrorKind.DECODE, str(error))
+        else:
+            self.done.set_result(None)
+
+
+def _head_end(data: bytes) -> int:
+    """Where the first empty line ends, or -1."""
+    crlf = data.find(b"\n\r\n")
+    lf = data.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else len(data))
+    if lf >= 0:
+        return lf + 2
+    return crlf + 3 if crlf >= 0 else -1
+
+
+def _why(exc: BaseException | None, otherwise: str) -> str:
+    if exc is None:
+        return otherwise
+    return f"{otherwise}: {exc}" if str(exc) else otherwise
