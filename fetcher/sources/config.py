@@ -1,4 +1,4 @@
-"""Owns how entries of the input become requests. Imports nothing heavy."""
+"""Owns how entries of the input become requests: what can be told, and what cannot be. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fetcher.client.config import TOKEN
 from fetcher.errors import UsageError
+from fetcher.urls import UrlError, masked, parse_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +17,9 @@ class SourceConfig:
     Attributes:
         method: Sent as given; `None` is GET, or POST where there is a body.
         data: The body of every request.
-        params: Query parameters added to every URL, in order.
-        base_url: What entries without a scheme are appended to, with exactly one slash between.
+        params: Query parameters added to every URL, in order; encoded here, a blank as `%20`.
+        base_url: What entries without a scheme are appended to, with one slash between; it can have neither query
+            nor fragment.
         limit: How many entries to read; None is all.
     """
 
@@ -32,3 +34,17 @@ class SourceConfig:
             raise UsageError(f"method {self.method!r}: not an HTTP method, which is one word such as GET or POST")
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"limit must not be negative, and is {self.limit}")
+        if self.base_url is not None:
+            _check_base(self.base_url)
+
+
+def _check_base(base: str) -> None:
+    try:
+        parse_url(base.strip())
+    except UrlError as error:
+        raise UsageError(f"base-url {masked(base)!r}: {error}") from error
+    if "?" in base or "#" in base:
+        raise UsageError(
+            f"base-url {masked(base)!r}: entries are appended to its path, so it can have no query and no fragment; "
+            "give a query with --param"
+        )

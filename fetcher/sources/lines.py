@@ -1,0 +1,192 @@
+"""
+Owns how a line of text becomes a request. Pure: bytes and texts in, requests out.
+
+A list is one entry a line. Blanks round it, CRLF and a byte order mark are dropped, `#` begins a comment only at the
+start of a line, inner blanks become `%20`. Every line that is neither blank nor a comment gives exactly one request;
+one that cannot be sent says why in its `error`.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote_to_bytes
+
+from fetcher.errors import ErrorKind
+from fetcher.model import Error, Request
+from fetcher.sources.config import SourceConfig
+from fetcher.urls import UrlError, masked, parse_url, with_params
+
+LONGEST = 64 * 1024
+"""Bytes of the longest line: no server reads a longer URL, and an input without line ends must not fill the memory."""
+
+SUSPECT = LONGEST // 4
+"""Characters up to which a line needs no measuring: a character is four bytes at most."""
+
+SHOWN = 200
+"""Characters that are shown of a line beyond `LONGEST`."""
+
+FORM = "application/x-www-form-urlencoded"
+"""What a body is unless the user says otherwise, as curl's --data has it."""
+
+BLANKS = " \t\r\v\f\u00a0\u3000\ufeff"
+"""
+Dropped at both ends of a line. The last is the byte order mark, which also stands at the start of a line where lists
+were joined with `cat`.
+"""
+
+# `Special:Random` and `item:42` are paths to put behind a base; these are not.
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.\-]*://|(?:https?|data|javascript|mailto|tel):", re.IGNORECASE)
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class LineSplitter:
+    """
+    Cuts the bytes of one input into lines, wherever the blocks end.
+
+    Bytes that are no UTF-8 become surrogates (`surrogateescape`). A list that begins with the byte order mark of UTF-16
+    is read as that: some editors and shells of Windows write it. Of a line longer than `LONGEST` at least a byte more
+    is kept, for the parser to see that it is.
+    """
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._begun = False
+        self._utf16: codecs.IncrementalDecoder | None = None
+
+    def feed(self, block: bytes) -> list[str]:
+        """The lines that the block completes, without their line ends."""
+        block = self._utf8(block)
+        head, newline, tail = block.rpartition(b"\n")
+        if not newline:
+            self._tail = _cut(self._tail + block)
+            return []
+        lines = _decoded(self._tail + head).split("\n")
+        self._tail = _cut(tail)
+        return lines
+
+    def finish(self) -> list[str]:
+        """The last line, if it has no line end."""
+        block = b""
+        if not self._begun:
+            block, self._tail = self._tail, b""
+        if self._utf16 is not None:
+            block = self._utf16.decode(b"", final=True).encode("utf-8", "replace")
+        tail, self._tail = _cut(self._tail + block), b""
+        return [_decoded(tail)] if tail else []
+
+    def _utf8(self, block: bytes) -> bytes:
+        if not self._begun:
+            block, self._tail = self._tail + block, b""
+            if len(block) < len(codecs.BOM_UTF16_LE):
+                self._tail = block
+                return b""
+            self._begun = True
+            if block.startswith(_UTF16):
+                self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
+        return self._utf16.decode(block).encode("utf-8", "replace") if self._utf16 is not None else block
+
+
+def _cut(line: bytes) -> bytes:
+    return line[: LONGEST + 1]
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+class LineParser:
+    """
+    Turns lines and entries into requests and numbers them.
+
+    Args:
+        headers: Sent with every request of the run: where they have a Content-Type, a body gets no other.
+    """
+
+    def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self._query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in config.params)
+        self._method = config.method or ("GET" if config.data is None else "POST")
+        self._body = config.data
+        typed = config.data is None or any(name.lower() == "content-type" for name, _ in headers)
+        self._headers = () if typed else (("Content-Type", FORM),)
+        self._base = None if config.base_url is None else config.base_url.strip().rstrip("/") + "/"
+        self._limit = config.limit
+        # Most requests of most runs have nothing but a URL: they are made from three fields.
+        self._plain = self._method == "GET" and self._body is None and not self._query
+        self.index = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether as many entries were seen as may be."""
+        return self._limit is not None and self.index >= self._limit
+
+    def skip(self) -> int:
+        """The next index, for an entry that somebody else made a request of."""
+        self.index += 1
+        return self.index - 1
+
+    def requests(self, lines: Iterable[str]) -> list[Request]:
+        """One request for every line that is neither blank nor a comment, up to the limit."""
+        requests: list[Request] = []
+        for line in lines:
+            if len(line) > SUSPECT and _size(line) > LONGEST:
+                text = line
+                if line[:SUSPECT].lstrip(BLANKS).startswith("#"):
+                    continue
+            else:
+                text = line.strip(BLANKS)
+                if not text or text[0] == "#":
+                    continue
+            if self.full:
+                break
+            requests.append(self.entry(text))
+        return requests
+
+    def entry(self, text: str) -> Request:
+        """
+        The next request, from a text that is an entry whatever it looks like.
+
+        The URL's user info goes into an Authorization header (RFC 7617), which is the request's own and so stands above
+        one that the whole run has.
+        """
+        index = self.index
+        self.index = index + 1
+        if len(text) > SUSPECT and _size(text) > LONGEST:
+            given = masked(text[:SUSPECT].lstrip(BLANKS))[:SHOWN] + "..."
+            return self._malformed(index, given, f"longer than {LONGEST} bytes, which is no URL")
+        target = text
+        if self._base is not None and _ABSOLUTE.match(text) is None:
+            if not text:
+                return self._malformed(index, "", "an empty entry")
+            target = self._base + text.lstrip("/")
+        try:
+            url, userinfo = parse_url(target)
+        except UrlError as error:
+            return self._malformed(index, masked(text), str(error))
+        given = text if text.isascii() and "@" not in text else masked(text)
+        if self._plain and userinfo is None:
+            return Request(index, given, url)
+        headers = self._headers if userinfo is None else (*self._headers, ("Authorization", _basic(userinfo)))
+        return Request(index, given, with_params(url, self._query), self._method, self._body, headers)
+
+    def _malformed(self, index: int, given: str, why: str) -> Request:
+        return Request(index, given, None, self._method, None, (), Error(ErrorKind.INVALID_URL, why))
+
+
+def _size(line: str) -> int:
+    """Bytes of the line as it was read: each surrogate stands for one."""
+    return len(line.encode("utf-8", "replace"))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _basic(userinfo: str) -> str:
+    """Credentials from `user:password` as a URL has it; a user alone has an empty password (RFC 7617 2)."""
+    user, _, password = userinfo.partition(":")
+    pair = b":".join(unquote_to_bytes(part.encode("utf-8", "surrogateescape")) for part in (user, password))
+    return "Basic " + base64.b64encode(pair).decode("ascii")
