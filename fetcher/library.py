@@ -1,0 +1,159 @@
+"""
+Owns afetch as a library: the same engine as the command's, without its signals, screen or files.
+
+    async with fetch(urls, Settings(concurrency=20)) as records:
+        async for record in records:
+            print(record.status, record.url)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self
+
+from fetcher.engine import Engine
+from fetcher.model import Request, Result
+from fetcher.record import Record, make_record
+from fetcher.settings import Settings
+from fetcher.sources.iterable import from_iterable
+
+Urls = Iterable[str | Request] | AsyncIterable[str | Request]
+
+AHEAD = 1_000
+"""Results that may wait to be taken before nothing new is begun."""
+
+
+class Fetch:
+    """
+    The records of a list of URLs, as they come: an async iterator, and an async context manager.
+
+    Left early, by `break` inside `async with` or by `aclose`, it ends what is under way and leaves no task behind. The
+    records come in the order in which the fetches end; `record.index` is the place in the list.
+    """
+
+    def __init__(self, urls: Urls, settings: Settings) -> None:
+        self._settings = settings
+        self._source = from_iterable(urls, settings, settings.headers)
+        self._results: deque[Result] = deque()
+        self._engine: Engine | None = None
+        self._run: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        return self
+
+    async def __anext__(self) -> Record:
+        run = self._begin()
+        while not self._results:
+            if run.done():
+                # Raises what ended the run, if that was not its list.
+                await run
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        result = self._results.popleft()
+        self._taken.set()
+        if self._engine is not None and result.hop is not None and result.hop.body:
+            self._engine.written(len(result.hop.body))
+        return make_record(result, self._settings)
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is under way; whatever is fetched and not taken is dropped."""
+        if self._engine is not None:
+            self._engine.abort()
+        if self._run is not None:
+            await asyncio.gather(self._run, return_exceptions=True)
+        self._source.close()
+        self._results.clear()
+
+    def put(self, result: Result) -> None:
+        """A result from the engine."""
+        self._results.append(result)
+        self._arrived.set()
+
+    def full(self) -> bool:
+        """Whether whoever iterates is far behind."""
+        return len(self._results) >= AHEAD
+
+    async def room(self) -> None:
+        """Return when enough was taken."""
+        while self.full():
+            self._taken.clear()
+            await self._taken.wait()
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._run is None:
+            self._engine = Engine(self._settings, self._source, self)
+            self._run = asyncio.get_running_loop().create_task(self._engine.run(), name="afetch-run")
+            self._run.add_done_callback(lambda _: self._arrived.set())
+        return self._run
+
+
+def fetch(urls: Urls, settings: Settings | None = None) -> Fetch:
+    """
+    Records of URLs, as they come.
+
+    Args:
+        urls: Strings, or `Request`s; any iterable or async iterable, also an endless one: it is read as far ahead as
+            `settings.window` says.
+        settings: How to fetch; the defaults are the command's.
+
+    Raises:
+        UsageError: A setting cannot be used, when the first record is asked for (a `cacert` that cannot be read).
+    """
+    return Fetch(urls, settings or Settings())
+
+
+def fetch_all(urls: Iterable[str | Request], settings: Settings | None = None) -> list[Record]:
+    """
+    The records of all URLs, in the order of the list, when all are done.
+
+    For scripts and notebooks: it needs no event loop, and works where one already runs. All bodies are in memory at the
+    end; for long lists use `fetch`.
+    """
+    records: list[Record] = []
+    failure: list[BaseException] = []
+
+    async def collect() -> None:
+        async with fetch(urls, settings) as arriving:
+            async for record in arriving:
+                records.append(record)  # noqa: PERF401 - what came before an error is kept
+
+    def on_a_loop() -> None:
+        try:
+            asyncio.run(collect())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            failure.append(error)
+
+    if _loop_runs_here():
+        thread = threading.Thread(target=on_a_loop, name="afetch-fetch-all", daemon=True)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+    else:
+        asyncio.run(collect())
+    records.sort(key=lambda record: record.index)
+    return records
+
+
+def _loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
