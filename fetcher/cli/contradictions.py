@@ -1,0 +1,93 @@
+"""
+Owns what cannot be asked for at once, and which word counts when two places say different things.
+
+Two options that were given in the same place contradict each other: that is an error. Given in two places, the more
+explicit one counts: an option over the environment over the configuration file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from fetcher.cli.labels import label
+from fetcher.cli.options.option import Alias
+from fetcher.errors import UsageError
+
+_DEMO = "the demo brings its own list and requests"
+
+RIVALS: tuple[tuple[str, str, str], ...] = (
+    ("quiet", "verbose", "say less, or say more"),
+    ("quiet", "progress", "show nothing, or show progress"),
+    ("no_follow", "max_redirects", "follow none, or that many"),
+    ("insecure", "cacert", "trust everyone, or that file"),
+    ("demo", "source", _DEMO),
+    ("demo", "base_url", _DEMO),
+    ("demo", "limit", _DEMO),
+    ("demo", "method", _DEMO),
+    ("demo", "data", _DEMO),
+    ("demo", "param", _DEMO),
+    ("demo", "output", "the demo is for looking at"),
+)
+"""Parameters that exclude each other, and why."""
+
+
+def settle(context: click.Context) -> dict[str, Any]:
+    """
+    The parameters' values, by name: aliases spelled out, and without what a more explicit word overrules.
+
+    Raises:
+        UsageError: Two options of the same place contradict each other.
+    """
+    params = {str(param.name): param for param in context.command.params}
+    values = dict(context.params)
+    sources = {name: _source(context, params[name], value) for name, value in values.items()}
+    for name, param in params.items():
+        if isinstance(param, Alias):
+            _spell_out(context, param, values, sources)
+            del values[name]
+    for one, other, why in RIVALS:
+        first, second = sources.get(one), sources.get(other)
+        if first is None or second is None:
+            continue
+        if first == second:
+            raise _contradiction(context, params[one], params[other], why)
+        loser = one if first > second else other
+        values[loser] = params[loser].type_cast_value(context, params[loser].default)
+        sources[loser] = None
+    return values
+
+
+def _spell_out(
+    context: click.Context, alias: Alias, values: dict[str, Any], sources: dict[str, ParameterSource | None]
+) -> None:
+    """Give the setting that an alias stands for its value, unless a more explicit word did."""
+    said = sources[str(alias.name)]
+    if said is None:
+        return
+    [setting] = [param for param in context.command.params if param.name == alias.of]
+    other = context.get_parameter_source(alias.of)
+    if other is said and values[alias.of] != alias.means:
+        raise _contradiction(context, alias, setting, "they are two ways to say one thing")
+    if other is None or said < other:
+        values[alias.of] = alias.means
+        # A flag that is off is no word against another.
+        sources[alias.of] = said if alias.means is not False else None
+
+
+def _contradiction(context: click.Context, one: click.Parameter, other: click.Parameter, why: str) -> UsageError:
+    return UsageError(
+        f"{label(context, one)} and {label(context, other)} contradict each other ({why}); leave one of them out"
+    )
+
+
+def _source(context: click.Context, param: click.Parameter, value: Any) -> ParameterSource | None:
+    """Where a parameter was given; None where it was not, or says nothing (a flag that is off)."""
+    source = context.get_parameter_source(str(param.name))
+    if source is None or source is ParameterSource.DEFAULT:
+        return None
+    if isinstance(param, click.Option) and param.is_flag and not value:
+        return None
+    return source

@@ -1,0 +1,148 @@
+"""
+Owns the command: options -> configurations -> the run, and what its end is called to the shell.
+
+The option groups are in `fetcher.cli.options`, one file each; the run itself is `fetcher.cli.launch`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import click
+import rich_click
+
+from fetcher.cli.complaints import complain, complaint
+from fetcher.cli.contradictions import settle
+from fetcher.cli.labels import PREFIX
+from fetcher.cli.options.concurrency import concurrency_options
+from fetcher.cli.options.connection import connection_options
+from fetcher.cli.options.input import input_options
+from fetcher.cli.options.option import Setting
+from fetcher.cli.options.output import output_options
+from fetcher.cli.options.patience import patience_options
+from fetcher.cli.options.redirects import redirect_options
+from fetcher.cli.options.request import read_data, request_options
+from fetcher.cli.options.screen import screen_options
+from fetcher.cli.options.setup import setup_options
+from fetcher.cli.options.verdict import verdict_options
+from fetcher.cli.status import ExitStatus
+from fetcher.errors import AfetchError, UsageError
+from fetcher.screen import ScreenConfig
+from fetcher.settings import ROOMS, Settings
+from fetcher.sinks.config import OutputConfig
+
+C = TypeVar("C")
+
+_HELP = rich_click.RichHelpConfiguration(
+    theme="default-slim",
+    enable_theme_env_var=False,
+    max_width=120,
+    # rich decides by the terminal; rich-click's own rule would colour a pipe wherever CI is.
+    force_terminal=None,
+    append_metavars_help_string="{}",
+    text_markup=None,
+    padding_helptext_first_line=(0, 0, 1, 0),
+    text_paragraph_linebreaks="\n\n",
+    show_arguments=True,
+)
+
+
+class Afetch(rich_click.RichCommand):
+    """The command, whose help has no blanks at the ends of its lines: it is pasted and compared."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return "\n".join(line.rstrip() for line in super().get_help(ctx).splitlines())
+
+
+@rich_click.command(
+    "afetch",
+    cls=Afetch,
+    add_help_option=False,
+    context_settings={"auto_envvar_prefix": PREFIX, "show_default": True, "rich_help_config": _HELP},
+)
+@input_options
+@request_options
+@concurrency_options
+@patience_options
+@redirect_options
+@connection_options
+@output_options
+@screen_options
+@verdict_options
+@setup_options
+@click.pass_context
+def command(context: click.Context, /, **_options: Any) -> int:
+    """
+    Fetch a list of URLs, ten or ten million: one record for every one of them.
+
+    For example:
+        afetch urls.txt --concurrency 20 --timeout 10
+        cat urls.txt | afetch --json | jq -r 'select(.ok | not) | .url'
+
+    Results go to standard output or to --output, everything else to standard error. The exit status is 0 where no
+    failure counts, 1 where more count than may, 2 where the run could not be done.
+    """
+    values = settle(context)
+    demo = values["demo"]
+    sources = () if demo else _sources(values["source"])
+    if values["data"] is not None:
+        values["data"] = read_data(values["data"], sources)
+    settings = _configuration(context, values, Settings, ROOMS)
+    output = _configuration(context, values, OutputConfig, (OutputConfig,))
+    screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))
+    _default_pipes(default=False)
+    if demo:
+        from fetcher.cli.demo import demo as show
+
+        return show(settings, output, screen)
+    from fetcher.cli.launch import launch
+
+    return launch(sources, settings, output, screen)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """The exit status of the command with these arguments, or with the process's own."""
+    try:
+        return int(command.main(args, prog_name="afetch", standalone_mode=False))
+    except click.ClickException as error:
+        complain(complaint(error, command))
+    except AfetchError as error:
+        complain(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.UNUSABLE
+
+
+def run() -> None:
+    """The command's entry point."""
+    # `afetch --help | head -1` ends as other commands do, without a word about it.
+    _default_pipes(default=True)
+    sys.exit(main())
+
+
+def _sources(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the list comes from: what was named, else what is piped in."""
+    if given:
+        return given
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        raise UsageError("no SOURCE: name a file, a URL or -, or pipe a list in; afetch --demo shows how it works")
+    return ("-",)
+
+
+def _configuration(context: click.Context, values: dict[str, Any], kind: type[C], rooms: Sequence[type]) -> C:
+    """A configuration from the options that are fields of its rooms."""
+    chosen = {
+        param.field: param.to_field(values[str(param.name)])
+        for param in context.command.params
+        if isinstance(param, Setting) and param.room in rooms
+    }
+    return kind(**chosen)
+
+
+def _default_pipes(*, default: bool) -> None:
+    """Whether a closed pipe ends the process at once; a run must not, since its sockets would too."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL if default else signal.SIG_IGN)

@@ -1,0 +1,53 @@
+"""Owns the options that say what is written, and where."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import click
+
+from fetcher.bodies import BodyMode
+from fetcher.cli.options.option import alias, flag, group, setting
+from fetcher.cli.values import FilePath, Size
+from fetcher.client.config import ClientConfig
+from fetcher.record import RecordConfig
+from fetcher.sinks.config import FORMATS, OutputConfig
+
+BODIES: tuple[str, ...] = get_args(BodyMode)
+
+output_options = group(
+    "Output",
+    setting(
+        "-o",
+        "--output",
+        room=OutputConfig,
+        type=FilePath(),
+        metavar="FILE",
+        help="Where the records go, instead of standard output (which - is, too).",
+    ),
+    setting(
+        "-f",
+        "--format",
+        room=OutputConfig,
+        type=click.Choice(FORMATS),
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; by the suffix of --output unless said, else text.",
+    ),
+    alias("--json", of="format", means="jsonl", help="The same as -f jsonl: one JSON object a line."),
+    setting(
+        "--body",
+        room=RecordConfig,
+        type=click.Choice(BODIES),
+        metavar="HOW",
+        help=f"How the body is put into a record: {', '.join(BODIES[:-1])} or {BODIES[-1]}.",
+    ),
+    setting(
+        "--max-size",
+        room=ClientConfig,
+        type=Size(),
+        metavar="SIZE",
+        help="A larger body is the error too-large. Bytes, or with a unit: 500k, 64M, 1G "
+        "(powers of 1024). 0 is no limit.",
+    ),
+    flag("--overwrite", room=OutputConfig, help="Replace an --output file that is not empty."),
+)
