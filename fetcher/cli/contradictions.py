@@ -33,6 +33,9 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
 )
 """Parameters that exclude each other, and why."""
 
+_RANKS = {ParameterSource.COMMANDLINE: 0, ParameterSource.ENVIRONMENT: 1, ParameterSource.DEFAULT_MAP: 2}
+"""Where a parameter may be given, the most explicit first."""
+
 
 def settle(context: click.Context) -> dict[str, Any]:
     """
@@ -43,38 +46,38 @@ def settle(context: click.Context) -> dict[str, Any]:
     """
     params = {str(param.name): param for param in context.command.params}
     values = dict(context.params)
-    sources = {name: _source(context, params[name], value) for name, value in values.items()}
+    # A flag that is off and a list of none are no word against another; a limit of 0 is one.
+    ranks = {
+        name: None if value is False or value == () else _given(context, params[name]) for name, value in values.items()
+    }
     for name, param in params.items():
         if isinstance(param, Alias):
-            _spell_out(context, param, values, sources)
+            _spell_out(context, param, values, ranks)
             del values[name]
     for one, other, why in RIVALS:
-        first, second = sources.get(one), sources.get(other)
+        first, second = ranks.get(one), ranks.get(other)
         if first is None or second is None:
             continue
         if first == second:
             raise _contradiction(context, params[one], params[other], why)
         loser = one if first > second else other
         values[loser] = params[loser].type_cast_value(context, params[loser].default)
-        sources[loser] = None
+        ranks[loser] = None
     return values
 
 
-def _spell_out(
-    context: click.Context, alias: Alias, values: dict[str, Any], sources: dict[str, ParameterSource | None]
-) -> None:
+def _spell_out(context: click.Context, alias: Alias, values: dict[str, Any], ranks: dict[str, int | None]) -> None:
     """Give the setting that an alias stands for its value, unless a more explicit word did."""
-    said = sources[str(alias.name)]
+    said = ranks[str(alias.name)]
     if said is None:
         return
     [setting] = [param for param in context.command.params if param.name == alias.of]
-    other = context.get_parameter_source(alias.of)
-    if other is said and values[alias.of] != alias.means:
+    other = _given(context, setting)
+    if other == said and values[alias.of] != alias.means:
         raise _contradiction(context, alias, setting, "they are two ways to say one thing")
     if other is None or said < other:
         values[alias.of] = alias.means
-        # A flag that is off is no word against another.
-        sources[alias.of] = said if alias.means is not False else None
+        ranks[alias.of] = said if alias.means is not False else None
 
 
 def _contradiction(context: click.Context, one: click.Parameter, other: click.Parameter, why: str) -> UsageError:
@@ -83,11 +86,7 @@ def _contradiction(context: click.Context, one: click.Parameter, other: click.Pa
     )
 
 
-def _source(context: click.Context, param: click.Parameter, value: Any) -> ParameterSource | None:
-    """Where a parameter was given; None where it was not, or says nothing (a flag that is off)."""
+def _given(context: click.Context, param: click.Parameter) -> int | None:
+    """How explicitly a parameter was given; None where it was not."""
     source = context.get_parameter_source(str(param.name))
-    if source is None or source is ParameterSource.DEFAULT:
-        return None
-    if isinstance(param, click.Option) and param.is_flag and not value:
-        return None
-    return source
+    return None if source is None else _RANKS.get(source)
