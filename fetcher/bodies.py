@@ -165,7 +165,7 @@ def decode(body: bytes, label: Label) -> tuple[str, Charset]:
         try:
             return body.decode(), UTF8
         except UnicodeDecodeError as error:
-            charset = UTF8 if _cut(body, error) else _guessed(body)
+            charset = UTF8 if _still_utf8(body, error) else _guessed(body)
     if mark is not None and (mark == charset or (mark == UTF16BE and charset == UTF16LE)):
         # "utf-16" is a label of the little-endian one, and the mark knows better (RFC 2781 4.3).
         charset = mark
@@ -310,9 +310,10 @@ def _meta(head: bytes) -> bytes:
     return b""
 
 
-def _cut(body: bytes, error: UnicodeDecodeError) -> bool:
-    """Whether this is UTF-8 by the evidence of other characters, and only the last one is not whole."""
-    return error.reason == "unexpected end of data" and not body[: error.start].isascii()
+def _still_utf8(body: bytes, error: UnicodeDecodeError) -> bool:
+    """Whether other characters say that it is UTF-8, and only the last one or what is behind the sample is wrong."""
+    late = error.reason == "unexpected end of data" or error.start >= SAMPLE
+    return late and not body[: error.start].isascii()
 
 
 def _guessed(body: bytes) -> Charset:

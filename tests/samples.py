@@ -58,9 +58,8 @@ def failed_result() -> Result:
     error = Error(ErrorKind.DNS, "no such name: nowhere.example", lasting=True)
     url = Url(Origin("http", "nowhere.example", 80, "http://nowhere.example"), "/")
     hop = Hop(url, "GET", None, error, 1767225600.0, 0.25, timings=Timings(0.0, 0.25))
-    return Result(
-        Request(8, "http://nowhere.example", url), hop, error, (), (Attempt(url, hop.started, hop.elapsed, None, error),)
-    )
+    attempt = Attempt(url, hop.started, hop.elapsed, None, error)
+    return Result(Request(8, "http://nowhere.example", url), hop, error, (), (attempt,))
 
 
 def unsent_result() -> Result:
@@ -82,6 +81,5 @@ def reply(
         headers = (*headers, (b"Content-Type", content_type))
     size = len(body or b"")
     hop = Hop(Url(HTTP, "/"), "GET", status, error, 1767225600.0, 0.1, headers, body, size, size)
-    return Result(
-        Request(0, "http://example.com/", hop.url), hop, error, (), (Attempt(hop.url, hop.started, 0.1, status, error),)
-    )
+    attempt = Attempt(hop.url, hop.started, hop.elapsed, status, error)
+    return Result(Request(0, "http://example.com/", hop.url), hop, error, (), (attempt,))
