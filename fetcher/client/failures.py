@@ -134,10 +134,11 @@ def _tls_kind(exc: BaseException) -> ErrorKind:
 
 def _message(kind: ErrorKind, exc: BaseException) -> str:
     for cause in _chain(exc):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        # aiohttp's own class is one too, without the code: what it was made from says more.
+        if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_code"):
             known = CERTIFICATES.get(cause.verify_code)
             return known or f"the certificate is not trusted: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
             if cause.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
                 return "the server does not speak TLS on this port; try http://"
             if kind == ErrorKind.DISCONNECTED:
