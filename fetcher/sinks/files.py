@@ -1,0 +1,225 @@
+"""
+Owns the places that bytes are written to: a descriptor, or a function.
+
+A record is written whole or not at all: what a full disk took of one is taken back. A pipe gets only as much at once as
+it surely takes, so that whoever closes down never waits for a reader that does not read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from fetcher.errors import SinkError
+
+LOOK = 100
+"""Milliseconds between two looks at whether a pipe that takes nothing is still worth waiting for."""
+
+_WAYS_OUT = {
+    errno.EACCES: "permission denied; choose a place that this user may write to",
+    errno.EBADF: "is closed; give a file with --output",
+    errno.EDQUOT: "the quota is used up; make room or choose another place with --output",
+    errno.EFBIG: "the file may grow no larger; raise the limit (ulimit -f) or choose another place with --output",
+    errno.EISDIR: "is a directory; name a file in it",
+    errno.ENOENT: "its folder does not exist; make it, or choose another place",
+    errno.ENOSPC: "no space is left; make room or choose another place with --output",
+    errno.ENOTDIR: "a part of its path is no directory; choose another place",
+    errno.EPERM: "permission denied; choose a place that this user may write to",
+    errno.EROFS: "its file system is read-only; choose another place",
+}
+
+
+class AbandonedError(Exception):
+    """The reader does not read, and nobody waits for it any more."""
+
+
+class Destination(Protocol):
+    """A place for bytes. `write` raises as `Output.flush` does, and `AbandonedError`."""
+
+    def begin(self) -> None:
+        """Make ready."""
+        ...
+
+    def write(self, pieces: list[bytes], stop: Event) -> None:
+        """Write the pieces, each whole or, in a file, not at all."""
+        ...
+
+    def mend(self, last: bytes) -> None:
+        """After a write that failed: let what is there end with `last`, as far as it can be."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Function:
+    """A `Destination` that hands the bytes to a function: the screen, which prints above its bar."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def write(self, pieces: list[bytes], stop: Event) -> None:
+        """One call for all pieces."""
+        del stop
+        try:
+            self._write(b"".join(pieces))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise SinkError(sentence("standard output", error)) from error
+
+    def mend(self, last: bytes) -> None:
+        """Nothing: what is shown is shown."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Descriptor:
+    """
+    A `Destination` that writes to a descriptor.
+
+    Args:
+        name: What messages call it.
+        owned: Close it at the end.
+        empty: Empty the file when it is begun.
+        made: The path of a file that was made for this, to be removed where nothing is ever begun.
+    """
+
+    def __init__(
+        self, descriptor: int, name: str, *, owned: bool = False, empty: bool = False, made: str | None = None
+    ) -> None:
+        mode = os.fstat(descriptor).st_mode
+        self._descriptor = descriptor
+        self._name = name
+        self._owned = owned
+        self._empty = empty
+        self._made = made
+        self._regular = stat.S_ISREG(mode)
+        self._poll: select.poll | None = None
+        # A file or /dev/null never lets anybody wait.
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor):
+            self._poll = select.poll()
+            self._poll.register(descriptor, select.POLLOUT)
+        self._whole = 0
+        self._last = 0
+
+    def begin(self) -> None:
+        """Empty the file, where it is to be replaced."""
+        self._made = None
+        if self._empty:
+            with self._translated():
+                os.ftruncate(self._descriptor, 0)
+
+    def write(self, pieces: list[bytes], stop: Event) -> None:
+        """Write the pieces. A file that cannot take all of them keeps the whole ones."""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        view = memoryview(data)
+        done = 0
+        try:
+            while done < len(data):
+                done += self._some(view[done:], stop)
+        except OSError as error:
+            self._account(pieces, done)
+            if isinstance(error, ConnectionError):
+                raise BrokenPipeError(error.errno, error.strerror) from error
+            raise SinkError(sentence(self._name, error)) from error
+        self._whole += done
+        self._last = len(pieces[-1])
+
+    def mend(self, last: bytes) -> None:
+        """End the file well-formed, for the price of its last record where there is no room for even that."""
+        if not (last and self._regular and self._whole):
+            return
+        if not self._appended(last) and self._whole > self._last:
+            self._take_back(self._last)
+            self._appended(last)
+
+    def close(self) -> None:
+        """Close the descriptor, if it is ours."""
+        if self._made is not None:
+            with suppress(OSError):
+                Path(self._made).unlink()
+            self._made = None
+        if self._owned:
+            self._owned = False
+            with self._translated():
+                os.close(self._descriptor)
+
+    def _some(self, view: memoryview, stop: Event) -> int:
+        """Write some of it, once there is room; how many bytes."""
+        if self._poll is None:
+            return os.write(self._descriptor, view)
+        while not self._poll.poll(LOOK):
+            if stop.is_set():
+                raise AbandonedError
+        try:
+            # A blocking pipe that has room at all has room for this much, and would hold us with more.
+            return os.write(self._descriptor, view[: select.PIPE_BUF])
+        except BlockingIOError:
+            return 0
+
+    def _account(self, pieces: list[bytes], done: int) -> None:
+        """After `done` bytes of the pieces: remember the whole ones, take the rest back."""
+        for piece in pieces:
+            if done < len(piece):
+                break
+            done -= len(piece)
+            self._whole += len(piece)
+            self._last = len(piece)
+        if done and self._regular:
+            self._take_back(done)
+            self._whole += done
+
+    def _take_back(self, size: int) -> None:
+        """Cut the last bytes off the file, unless somebody else has written behind them."""
+        with suppress(OSError):
+            position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if os.fstat(self._descriptor).st_size == position:
+                os.ftruncate(self._descriptor, position - size)
+                os.lseek(self._descriptor, position - size, os.SEEK_SET)
+        self._whole -= size
+
+    def _appended(self, data: bytes) -> bool:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._descriptor, data[done:])
+        except OSError:
+            self._whole += done
+            self._take_back(done)
+            return False
+        return True
+
+    def _translated(self) -> _Translated:
+        return _Translated(self._name)
+
+
+class _Translated:
+    """Turns an `OSError` of its block into a `SinkError` that names the place."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise SinkError(sentence(self._name, error)) from error
+
+
+def sentence(name: str, error: OSError) -> str:
+    """What is wrong with a place and the way out."""
+    return f"{name}: {_WAYS_OUT.get(error.errno or 0) or error.strerror or error}"

@@ -1,0 +1,149 @@
+"""Owns the opening of outputs, and the output that joins a format to a place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from threading import Event
+
+from fetcher.errors import SinkError
+from fetcher.record import Record
+from fetcher.sinks.config import OutputConfig
+from fetcher.sinks.files import Descriptor, Destination, Function, sentence
+from fetcher.sinks.formats import SINKS
+from fetcher.sinks.protocol import Output, Sink
+
+STANDARD_OUTPUT = "standard output"
+
+_DESCRIPTOR = re.compile(r"/dev/fd/(\d{1,9})")
+_MODE = 0o666
+
+
+def open_output(
+    config: OutputConfig,
+    *,
+    inputs: frozenset[tuple[int, int]] = frozenset(),
+    write: Callable[[bytes], None] | None = None,
+    colour: bool = False,
+) -> Output:
+    """
+    The output that `config` names, opened; nothing in it is touched before it is begun.
+
+    Args:
+        inputs: Device and inode of what is read (`Feed.files`): no output may be one of them.
+        write: Takes the bytes in place of standard output: the screen that prints above its bar.
+        colour: Standard output is a terminal that shows colours.
+
+    Raises:
+        SinkError: It cannot be written, is not empty, or is an input; the text names it and the way out.
+    """
+    format_ = SINKS[config.chosen]
+    if config.path is not None:
+        return ByteOutput(format_.make(False), _open_file(config.path, config.overwrite, inputs))
+    destination = Function(write) if write is not None else _standard_output(inputs)
+    return ByteOutput(format_.make(colour), destination)
+
+
+class ByteOutput:
+    """An `Output` of a format that is a stream of bytes."""
+
+    def __init__(self, sink: Sink, destination: Destination) -> None:
+        self._sink = sink
+        self._destination = destination
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._failed = False
+
+    def begin(self) -> None:
+        """Make the place ready, and begin the format."""
+        self._destination.begin()
+        self._keep(self._sink.begin())
+
+    def add(self, record: Record) -> int:
+        """Take a record in; how many bytes wait for `flush` now."""
+        self._keep(self._sink.one(record))
+        return self._waiting
+
+    def flush(self, stop: Event) -> None:
+        """Write what waits, unless writing has failed before."""
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        if not pieces or self._failed:
+            return
+        try:
+            self._destination.write(pieces, stop)
+        except Exception:
+            self._failed = True
+            self._destination.mend(self._sink.end())
+            raise
+
+    def end(self, stop: Event) -> None:
+        """Write what waits and the format's end."""
+        self._keep(self._sink.end())
+        self.flush(stop)
+
+    def close(self) -> None:
+        """Let go of the place."""
+        self._destination.close()
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self._waiting += len(piece)
+
+
+def _standard_output(inputs: frozenset[tuple[int, int]]) -> Descriptor:
+    if sys.__stdout__ is None:
+        # It was closed when we were started: 1 is something else by now.
+        raise SinkError(sentence(STANDARD_OUTPUT, OSError(errno.EBADF, os.strerror(errno.EBADF))))
+    try:
+        _check_apart(1, STANDARD_OUTPUT, inputs)
+        return Descriptor(1, STANDARD_OUTPUT)
+    except OSError as error:
+        raise SinkError(sentence(STANDARD_OUTPUT, error)) from error
+
+
+def _open_file(path: str, overwrite: bool, inputs: frozenset[tuple[int, int]]) -> Descriptor:
+    try:
+        descriptor, made = _opened(path)
+    except (OSError, ValueError) as error:
+        raise SinkError(sentence(path, error) if isinstance(error, OSError) else f"{path!r}: {error}") from error
+    try:
+        _check_apart(descriptor, path, inputs)
+        filled = _filled(descriptor, path, overwrite)
+        return Descriptor(descriptor, path, owned=True, empty=filled, made=path if made else None)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _opened(path: str) -> tuple[int, bool]:
+    """A descriptor, and whether the file was made for it."""
+    inherited = _DESCRIPTOR.fullmatch(path)
+    if inherited is not None:
+        # `-o >(gzip)`; opening it anew fails where it is a socket.
+        return os.dup(int(inherited[1])), False
+    flags = os.O_WRONLY | os.O_NOCTTY
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE), True
+    except FileExistsError:
+        # Without O_EXCL, for a link to a file that is not there yet.
+        return os.open(path, flags | os.O_CREAT, _MODE), False
+
+
+def _filled(descriptor: int, path: str, overwrite: bool) -> bool:
+    """Whether it is a file with something in it, which may then be replaced."""
+    status = os.fstat(descriptor)
+    filled = stat.S_ISREG(status.st_mode) and status.st_size > 0
+    if filled and not overwrite:
+        raise SinkError(f"{path}: is not empty; replace it with --overwrite, or choose another name")
+    return filled
+
+
+def _check_apart(descriptor: int, name: str, inputs: frozenset[tuple[int, int]]) -> None:
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) in inputs:
+        raise SinkError(f"{name}: is also an input; choose another file with --output")
