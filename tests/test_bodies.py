@@ -147,6 +147,17 @@ def test_json_is_json_up_to_the_deepest_level(opening: bytes, closing: bytes) ->
     assert strict_json(deeper) is None
 
 
+def test_levels_are_counted_through_a_large_body() -> None:
+    """Levels that open at the front and levels that open a megabyte later are the same body's."""
+    filler = b",".join([b"[" * 20 + b"]" * 20] * 20_000)
+    depth = DEEPEST - 50
+
+    deepest, deeper = (b"[" * depth + filler + b"," + b"[" * more + b"]" * more + b"]" * depth for more in (50, 51))
+
+    assert strict_json(deepest) is not None
+    assert strict_json(deeper) is None
+
+
 def test_brackets_in_strings_are_no_levels() -> None:
     """A text full of brackets is flat, in any number and behind any escape."""
     body = json.dumps(["[" * 500, '\\"[{' * 500, "]" * 500, "\\"]).encode()
@@ -205,6 +216,7 @@ def test_all_json_that_python_writes_is_json(value: object, indent: int | None, 
         ("text/plain", "caf\u00e9 na\u00ef".encode()[:-1], "utf-8", "caf\u00e9 na\ufffd"),
         ("text/plain", "\u00e9".encode() * 40_000 + b"\xff", "utf-8", "\u00e9" * 40_000 + "\ufffd"),
         ("text/plain", RUSSIAN.encode("cp1251"), "windows-1251", RUSSIAN),
+        ("text/plain", ("Р° " + RUSSIAN).encode("cp1251"), "windows-1251", "Р° " + RUSSIAN),
         ("text/plain", RUSSIAN.encode("koi8-r"), "koi8-r", RUSSIAN),
         ("text/plain", FRENCH.encode("cp1252"), "windows-1252", FRENCH),
         ("text/plain", JAPANESE.encode("euc_jp"), "euc-jp", JAPANESE),
