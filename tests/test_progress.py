@@ -182,7 +182,7 @@ def test_nothing_done_yet_has_no_time_left(screen: Screen) -> None:
 
 
 def test_colours_are_left_out_where_they_are_not_wanted(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_COLOR is kept: no sequence sets a colour; with it unset, some do."""
+    """NO_COLOR is kept: no sequence sets a colour, and what stands beside the bar stands where it stood."""
     with_colour = first_line(screen, looking(BEFORE, NOW))
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -190,6 +190,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(screen: Screen, monkeypa
 
     assert re.search(rb"\x1b\[[\d;]*3\d", with_colour)
     assert not re.search(rb"\x1b\[[\d;]*[34]\d", without)
+    assert plain(with_colour).index("45,210") == plain(without).index("45,210")
 
 
 def test_a_resized_window_gets_a_line_that_fits(screen: Screen) -> None:
@@ -204,6 +205,24 @@ def test_a_resized_window_gets_a_line_that_fits(screen: Screen) -> None:
 
     assert plain(drawn) == " ━━━━━╸━━━━━━━  45,210/100,000  1,203/s"
     assert drawn.endswith(b"\x1b[J\r\x1b[?7h")
+
+
+def test_a_resized_window_forgets_how_wide_figures_were(screen: Screen) -> None:
+    """Room that one large figure took once is not lost for ever."""
+    large = replace(NOW, failed=1_000_000_000)
+    looks = [BEFORE, large]
+    bar = Bar(lambda: looks.pop(0) if len(looks) > 1 else looks[0], interval=AT_ONCE, pen=screen.pen)
+    bar.start()
+    screen.until(b"\x1b[?7h")
+
+    looks[0] = NOW
+    padded = plain(screen.until(b"\x1b[?7h"))
+    screen.resize(119)
+    fitting = plain(screen.until(b"\x1b[?7h"))
+    bar.stop()
+
+    assert "46 s left" + " " * 12 + "129 failed" in padded
+    assert "46 s left  129 failed" in fitting
 
 
 def test_results_pass_unchanged_above_the_bar(screen: Screen) -> None:
