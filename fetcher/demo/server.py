@@ -174,7 +174,8 @@ class Listener:
     @property
     def origin(self) -> str:
         """Scheme, host and port, as a URL begins."""
-        return f"{'http' if self._tls is None else 'https'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The task is made here and not by asyncio, so that even one that never ran is known when we close.

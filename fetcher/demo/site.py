@@ -59,11 +59,12 @@ class DemoSite:
 
     Attributes:
         url: Its origin, once entered.
+        listed: What `entries` lists, each with its promise.
     """
 
     def __init__(self) -> None:
         self.url = ""
-        self._listed: list[tuple[str, Promise]] = []
+        self.listed: list[tuple[str, Promise]] = []
         self._answers: dict[tuple[str, str], Answer] = {}
         self._stack = contextlib.AsyncExitStack()
 
@@ -89,13 +90,13 @@ class DemoSite:
 
     def entries(self) -> list[str]:
         """The list to fetch: every page's URL, and one line that is none."""
-        return [url for url, _ in self._listed]
+        return [url for url, _ in self.listed]
 
     def check(self, record: Recorded) -> str | None:
         """What one record says that the site did not promise, or None."""
-        if not 0 <= record.index < len(self._listed):
+        if not 0 <= record.index < len(self.listed):
             return f"{record.url}: index {record.index} is not in the list"
-        url, promise = self._listed[record.index]
+        url, promise = self.listed[record.index]
         kind = None if record.error is None else record.error.kind
         found = {
             "url": (record.url, url),
@@ -128,7 +129,7 @@ class DemoSite:
             if entry.answer is not None:
                 self._answers[entry.route] = entry.answer
             if entry.promise is not None:
-                self._listed.append((entry.url, entry.promise))
+                self.listed.append((entry.url, entry.promise))
 
     async def _answer(self, request: Received, wire: Wire) -> None:
         route = (request.header("host") or "", request.target)

@@ -1,0 +1,1 @@
+"""What afetch promises, one sentence a test. Servers are in `tests.servers`, fixtures in `tests.conftest`."""
