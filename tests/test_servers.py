@@ -232,15 +232,16 @@ def test_raw_server_holds_a_conversation(raw_server: MakeRawServer) -> None:
 
 
 def test_raw_server_may_speak_first(raw_server: MakeRawServer) -> None:
-    """A reply can be there before its request, and closing over the request does not lose it."""
+    """A reply can be there, and at its end, before its request, which is then still taken."""
     server = raw_server(b"220 hello\r\n", greet=True)
 
     with connect(server.port) as connection:
-        greeting = connection.recv(100)
+        greeting = hear(connection)
+        # To speak to a socket that was closed brings RST, and to speak again fails.
         connection.sendall(ASK)
-        rest = hear(connection)
+        connection.sendall(ASK)
 
-    assert (greeting, rest) == (b"220 hello\r\n", b"")
+    assert greeting == b"220 hello\r\n"
 
 
 def test_raw_server_resets(raw_server: MakeRawServer) -> None:
