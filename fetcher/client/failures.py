@@ -1,6 +1,6 @@
 """
-Owns what an exception means: every one that aiohttp, asyncio, ssl or the system can raise becomes one of our kinds, here,
-by a table. The most particular class decides.
+Owns what an exception means: every one that aiohttp, asyncio, ssl or the system can raise becomes one of our kinds,
+here, by a table. The most particular class decides.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ ERRNOS: dict[int, ErrorKind] = {
     errno.ENOMEM: ErrorKind.LOCAL,
     errno.EADDRNOTAVAIL: ErrorKind.LOCAL,
 }
-"""What an errno says about where the trouble is. It decides before the class does, except for names, TLS and proxies."""
+"""What an errno says about where the trouble is. It decides before the class does, but for names, TLS and proxies."""
 
 DECIDED = frozenset({ErrorKind.DNS, ErrorKind.TLS, ErrorKind.PROXY})
 

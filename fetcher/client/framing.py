@@ -11,22 +11,38 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from fetcher.client.codings import DECODERS
 from fetcher.client.heads import Head
 
 BODILESS = frozenset({204, 304})
 """Statuses that have no body, whatever the headers say (RFC 9110 6.4.1)."""
 
-MAX_CHUNK_LINE = 16 * 1024
-"""Bytes of a chunk's size line with its extensions, or of a trailer."""
+MAX_OVERHEAD = 1024 * 1024
+"""Bytes of extensions and trailers, beside as many as the body has."""
 
-MAX_LENGTH_DIGITS = 18
-"""A Content-Length with more is no length of anything; like curl we read until the connection closes."""
+MAX_LENGTH = 2**63 - 1
+"""A Content-Length beyond it is no length of anything; like curl we read until the connection closes."""
 
-_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r?", re.DOTALL)
+_LINE_KEPT = 64
+"""Bytes of a line between chunks that are looked at: the rest is an extension's or a trailer's."""
+
+_LENGTH = re.compile(rb"\+?0*(\d+)")
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})(?![0-9a-fA-F])")
+_LAST_CHUNK = re.compile(rb"[ \t]*0+(?![xX_])")
+_TRANSFER_CODINGS = DECODERS.keys() | {b"chunked", b"identity", b""}
 
 
 class FramingError(Exception):
-    """The body's frame cannot be read; the text says why."""
+    """
+    The body's frame cannot be read; the text says why.
+
+    Attributes:
+        body: What came before the fault, of the bytes that were fed last.
+    """
+
+    def __init__(self, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class Framing(Protocol):
@@ -93,20 +109,30 @@ class Length:
 
 
 class Chunked:
-    """A chunked body (RFC 9112 7.1). Bare line feeds, blanks round a size, and a last chunk without its end are read."""
+    """
+    A chunked body (RFC 9112 7.1).
+
+    Bare line feeds, blanks before a size, whatever is behind it, and a last chunk without its end are read.
+    """
 
     def __init__(self) -> None:
         self.whole = False
         self.keeps = True
         self._line = b""
         self._left = 0
-        self._state: Callable[[bytes, int, list[bytes]], int] = self._size
+        self._overhead = 0
+        self._size = 0
+        self._state: Callable[[bytes, int, list[bytes]], int] = self._read_size
 
     def feed(self, data: bytes) -> bytes:
         body: list[bytes] = []
         position = 0
-        while position < len(data) and not self.whole:
-            position = self._state(data, position, body)
+        try:
+            while position < len(data) and not self.whole:
+                position = self._state(data, position, body)
+        except FramingError as error:
+            error.body = b"".join(body)
+            raise
         if position < len(data):
             self.keeps = False
         return body[0] if len(body) == 1 else b"".join(body)
@@ -117,32 +143,43 @@ class Chunked:
         return "the connection closed between chunks or within one"
 
     def _take_line(self, data: bytes, position: int) -> tuple[bytes | None, int]:
-        """A line without its line feed, or None if it is not all there."""
+        """The beginning of a line, without its line feed; None if the line is not all there."""
         end = data.find(b"\n", position)
-        if end < 0:
-            self._line += data[position:]
-            if len(self._line) > MAX_CHUNK_LINE:
-                raise FramingError(f"a line of more than {MAX_CHUNK_LINE} bytes between chunks")
-            return None, len(data)
-        line = self._line + data[position:end]
+        if 0 <= end <= position + _LINE_KEPT and not self._line:
+            return data[position:end], end + 1
+        line = self._line + data[position : end if end >= 0 else None]
         self._line = b""
-        return line, end + 1
+        if len(line) > _LINE_KEPT:
+            self._spend(len(line) - _LINE_KEPT)
+            line = line[:_LINE_KEPT]
+        if end >= 0:
+            return line, end + 1
+        self._line = line
+        return None, len(data)
 
-    def _size(self, data: bytes, position: int, _body: list[bytes]) -> int:
+    def _spend(self, overhead: int) -> None:
+        self._overhead += overhead
+        if self._overhead > MAX_OVERHEAD + self._size:
+            raise FramingError(f"more than {MAX_OVERHEAD} bytes of extensions and trailers")
+
+    def _read_size(self, data: bytes, position: int, _body: list[bytes]) -> int:
         line, position = self._take_line(data, position)
         if line is None:
             return position
-        match = _CHUNK_SIZE.fullmatch(line)
-        if match is None:
+        match = _CHUNK_SIZE.match(line)
+        size = int(match[1], 16) if match is not None else MAX_LENGTH + 1
+        # What is behind a size says nothing to curl or us. A last chunk must be plainly that: `0x5` is none.
+        if size > MAX_LENGTH or (not size and not _LAST_CHUNK.match(line)):
             raise FramingError(f"not a chunk's size: {line[:40]!r}")
-        self._left = int(match[1], 16)
-        self._state = self._data if self._left else self._trailer
+        self._left = size
+        self._state = self._data if size else self._trailer
         return position
 
     def _data(self, data: bytes, position: int, body: list[bytes]) -> int:
         piece = data[position : position + self._left]
         body.append(piece)
         self._left -= len(piece)
+        self._size += len(piece)
         if not self._left:
             self._state = self._end
         return position + len(piece)
@@ -155,12 +192,14 @@ class Chunked:
             return position
         if line not in (b"", b"\r"):
             raise FramingError("a chunk is longer than its size")
-        self._state = self._size
+        self._state = self._read_size
         return position
 
     def _trailer(self, data: bytes, position: int, _body: list[bytes]) -> int:
         line, position = self._take_line(data, position)
-        self.whole = line in (b"", b"\r")
+        if line is not None:
+            self.whole = line in (b"", b"\r")
+            self._spend(len(line))
         return position
 
 
@@ -183,40 +222,66 @@ def framing_for(method: str, head: Head) -> Framing:
     How the body behind a head is framed.
 
     Raises:
-        FramingError: It says two lengths, or one that is no number.
+        FramingError: It says two lengths, one that is no number, or a transfer coding that nobody knows.
     """
-    status = head.status
-    if method == "HEAD" or status in BODILESS or status < 200:
+    if method == "HEAD" or head.status in BODILESS:
         return NoBody()
     wanted = head.wanted
     codings = wanted.get(b"transfer-encoding")
     if codings is not None:
-        # RFC 9112 6.3: the transfer coding wins over a length, and the two together are a reason for distrust.
-        if b"content-length" in wanted:
+        # The transfer coding wins over a length, and the two together are a reason for distrust (RFC 9112 6.3), as is
+        # one in HTTP/1.0 (RFC 9112 6.1).
+        if b"content-length" in wanted or head.version == "1.0":
             head.close = True
-        last = codings[-1].rpartition(b",")[2].strip().lower()
-        return Chunked() if last == b"chunked" else UntilClose()
+        names = list(map(_coding, _members(codings)))
+        unknown = next((name for name in names if name not in _TRANSFER_CODINGS), None)
+        if unknown is not None:
+            raise FramingError(f"a transfer coding that nobody knows: {unknown[:40]!r}")
+        if b"chunked" not in names:
+            return UntilClose()
+        if names[-1] != b"chunked" or names.count(b"chunked") > 1:
+            head.close = True
+        return Chunked()
     lengths = wanted.get(b"content-length")
     if lengths is None:
         return UntilClose()
-    if len(lengths) > 1 or b"," in lengths[0]:
-        distinct = {part.strip() for value in lengths for part in value.split(b",")}
-        if len(distinct) > 1:
-            raise FramingError("two different Content-Lengths")
-        lengths = [distinct.pop()]
-        head.close = True
-    length = lengths[0].removeprefix(b"+")
-    if not length.isdigit():
-        raise FramingError(f"Content-Length is no number: {lengths[0][:40]!r}")
-    length = length.lstrip(b"0") or b"0"
-    if len(length) > MAX_LENGTH_DIGITS:
-        head.close = True
-        return UntilClose()
-    return Length(int(length))
+    text = lengths[0]
+    if len(lengths) == 1 and len(text) < len(str(MAX_LENGTH)) and text.isdigit():
+        return Length(int(text))
+    head.close = True
+    length = _lenient_length(lengths)
+    return Length(length) if length <= MAX_LENGTH else UntilClose()
+
+
+def _lenient_length(values: list[bytes]) -> int:
+    """
+    The number that several Content-Lengths agree on; more than MAX_LENGTH means that it is one too long to be a number.
+
+    Like curl we take the digits that a value begins with: `5 bytes` is 5.
+    """
+    found = set()
+    for value in _members(values):
+        digits = _LENGTH.match(value)
+        if digits is None:
+            raise FramingError(f"Content-Length is no number: {value[:40]!r}")
+        found.add(int(digits[1]) if len(digits[1]) <= len(str(MAX_LENGTH)) else MAX_LENGTH + 1)
+    if not found:
+        raise FramingError("Content-Length is empty")
+    if len(found) > 1:
+        raise FramingError(f"different Content-Lengths: {' and '.join(map(str, sorted(found)))}")
+    return found.pop()
 
 
 def transfer_codings(head: Head) -> list[bytes]:
     """The transfer codings below `chunked`, as header values."""
-    values = head.wanted.get(b"transfer-encoding", [])
-    names = [name for value in values for name in value.split(b",")]
-    return [name for name in names if name.strip().lower() != b"chunked"]
+    return [name for name in _members(head.wanted.get(b"transfer-encoding", [])) if _coding(name) != b"chunked"]
+
+
+def _members(values: list[bytes]) -> list[bytes]:
+    """What a list header names, over all its lines; empty members are passed over (RFC 9110 5.6.1)."""
+    return [member for value in values for part in value.split(b",") if (member := part.strip())]
+
+
+def _coding(name: bytes) -> bytes:
+    """A coding's name, without its parameters."""
+    return name.partition(b";")[0].strip().lower()

@@ -13,10 +13,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from fetcher.client.foundation import MAX_HEADERS, MAX_LINE, HttpProcessingError
+from fetcher.client.foundation import MAX_LINE, HttpProcessingError
 
-_STATUS_LINE = re.compile(rb"[ \t]*HTTP/1\.([01])[ \t]+(\d{3})(?:[ \t\x00-\x1f][^\n]*|)", re.DOTALL)
-_ANY_VERSION = re.compile(rb"[ \t]*HTTP/(\d+(?:\.\d+)?)[ \t]", re.DOTALL)
+MAX_FIELDS = 20_000
+"""Header lines of the second reading; curl counts none, but stops at 300 KB."""
+
+MAX_PARTIAL = 64 * 1024
+"""Bytes of a head that are looked at when it never came to its end."""
+
+_STATUS_LINE = re.compile(rb"[ \t]*HTTP/[ \t]*1\.[ \t]*([01])[ \t]+([1-9]\d\d)(?!\d).*", re.DOTALL | re.IGNORECASE)
+_ANY_VERSION = re.compile(rb"[ \t]*HTTP/(\d+(?:\.\d+)?)[ \t]", re.IGNORECASE)
 _LINE = re.compile(rb"\r?\n")
 
 
@@ -39,6 +45,11 @@ class Head(Struct):
     close: bool
     wanted: dict[bytes, list[bytes]]
 
+    @property
+    def interim(self) -> bool:
+        """Whether another head follows, the one of the reply itself (RFC 9110 15.2)."""
+        return self.status < 200 and self.status != 101
+
 
 _WANTED = {
     spelling: name
@@ -46,6 +57,19 @@ _WANTED = {
     for spelling in (name, name.title(), name.upper())
 }
 _WANTED_LENGTHS = frozenset(map(len, _WANTED))
+
+
+def head_end(data: bytes) -> int:
+    """
+    Where the first head in `data` ends, behind its empty line, or -1.
+
+    Like curl we take every line that begins with a line end for the empty one, so also `\\r\\r\\n`.
+    """
+    crlf = data.find(b"\n\r")
+    lf = data.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else len(data))
+    if lf >= 0:
+        return lf + 2
+    return data.find(b"\n", crlf + 2) + 1 or -1 if crlf >= 0 else -1
 
 
 def read_head(parser: Any, raw: bytes) -> Head:
@@ -74,6 +98,20 @@ def read_head(parser: Any, raw: bytes) -> Head:
     )
 
 
+def read_partial(raw: bytes) -> Head | None:
+    """What there is of a head that was cut: its status and the headers that are whole. None without a status line."""
+    end = raw.rfind(b"\n", 0, MAX_PARTIAL) + 1
+    try:
+        return _read_leniently(raw[:end]) if end else None
+    except HeadError:
+        return None
+
+
+def might_be_head(raw: bytes) -> bool:
+    """Whether what arrived so far can still become a head."""
+    return b"HTTP/".startswith(raw[:64].lstrip(b" \t")[:5].upper())
+
+
 def _framing_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     wanted: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -88,30 +126,34 @@ def _read_leniently(raw: bytes) -> Head:
     """The second reading: what curl makes of heads that the grammar (RFC 9112) does not allow."""
     first, *lines = _LINE.split(raw)
     match = _STATUS_LINE.fullmatch(first)
-    if match is None or match[2] < b"100":
-        raise HeadError(_complaint(first))
+    if match is None:
+        raise HeadError(complaint(first))
+    if len(lines) > MAX_FIELDS:
+        raise HeadError(f"more than {MAX_FIELDS} header lines")
     headers: list[tuple[bytes, bytes]] = []
     for line in lines:
+        if line[:1] in (b"", b"\r"):
+            break
         if len(line) > MAX_LINE:
             raise HeadError(f"a header line of more than {MAX_LINE} bytes")
+        # A NUL must be refused or become a blank (RFC 9110 5.5).
+        line = line.replace(b"\x00", b" ")
         if line[:1] in (b" ", b"\t") and headers:
             name, value = headers[-1]
             headers[-1] = (name, value + b" " + line.strip(b" \t"))
             continue
         name, colon, value = line.partition(b":")
         name = name.strip(b" \t\r")
-        if b"\x00" in line:
-            raise HeadError("a NUL byte among the headers")
         # A line without a colon says nothing that could be recorded; curl passes it over as well.
         if colon and name:
             headers.append((name, value.strip(b" \t\r")))
-    if len(headers) > MAX_HEADERS:
-        raise HeadError(f"more than {MAX_HEADERS} headers")
     version = "1.1" if match[1] == b"1" else "1.0"
     return Head(int(match[2]), version, tuple(headers), True, _framing_headers(headers))
 
 
-def _complaint(line: bytes) -> str:
+def complaint(raw: bytes) -> str:
+    """Why what a server sent is no head, in a sentence."""
+    line = raw.partition(b"\n")[0].rstrip(b"\r")
     shown = line[:60].decode("latin-1").encode("unicode_escape").decode("ascii")
     other = _ANY_VERSION.match(line)
     if line[:2] in (b"\x15\x03", b"\x16\x03"):

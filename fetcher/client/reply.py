@@ -1,13 +1,14 @@
 """
 Owns the reading of one reply, from the first byte on the connection to the last of the body.
 
-Fed by the protocol as bytes arrive; whoever awaits `done` is woken once, when the reply is whole or has failed. It keeps
-what arrived in either case.
+Fed by the protocol as bytes arrive; whoever awaits `done` is woken once, when the reply is whole or has failed. It
+keeps what arrived in either case.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -16,23 +17,25 @@ from fetcher.client.budget import Budget
 from fetcher.client.codings import CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
 from fetcher.client.framing import Framing, FramingError, NoBody, framing_for, transfer_codings
-from fetcher.client.heads import Head, HeadError, read_head
+from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
 from fetcher.errors import ErrorKind
 from fetcher.model import Error
 
-MAX_HEAD = 1024 * 1024
-"""Bytes of one head."""
+log = logging.getLogger(__name__)
 
-MAX_INTERIM = 100
-"""Interim replies (1xx) before the real one."""
+MAX_HEAD = 1024 * 1024
+"""Bytes of one head; curl stops at 300 KB."""
+
+MAX_INTERIM = 1_000
+"""Interim replies (1xx) before the real one; curl reads them as long as they come."""
 
 
 class Wire(ResponseHandler):
     """
     A connection's protocol: hands what arrives to the reply that is being read.
 
-    Without a reply it is aiohttp's own protocol, which speaks to proxies; once it has carried one, bytes that nobody asked
-    for close it.
+    Without a reply it is aiohttp's own protocol, which speaks to proxies; once it has carried one, bytes that nobody
+    asked for close it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,6 +101,7 @@ class Reply:
     __slots__ = (
         "_budget",
         "_decoder",
+        "_distrusted",
         "_framing",
         "_limit",
         "_method",
@@ -123,6 +127,7 @@ class Reply:
         self._limit = limit
         self._budget = budget
         self._pending = b""
+        self._distrusted = False
         self._framing: Framing | None = None
         self._decoder: Decoder | None = None
         self._parts: list[bytes] = []
@@ -154,11 +159,15 @@ class Reply:
         """
         Bytes that the budget counted for the body, which is at `body` from now on.
 
-        None there means that the reply has none (HEAD, 204), or that it is not `kept`: nobody waits for it any more, or it
-        was too large.
+        None there means that the reply has none (HEAD, 204), or that it is not `kept`: nobody waits for it any more, or
+        it was too large.
         """
         parts, self._parts = self._parts, []
         counted = sum(map(len, parts)) if len(parts) != 1 else len(parts[0])
+        if self.head is None and self._pending:
+            head = read_partial(self._pending)
+            if head is not None and not head.interim:
+                self.head = head
         too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
         if kept and not too_large and self._framing is not None and not isinstance(self._framing, NoBody):
             self.body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -174,24 +183,23 @@ class Reply:
                 data = self._read_head(data)
             if self._framing is not None and not self.done.done():
                 self._read_body(self._framing, data)
-        except HeadError as error:
-            self.fail(ErrorKind.PROTOCOL, str(error))
-        except FramingError as error:
+        except (HeadError, FramingError) as error:
             self.fail(ErrorKind.PROTOCOL, str(error))
         except CodingError as error:
             self.fail(ErrorKind.DECODE, str(error))
         except MemoryError:
             self.fail(ErrorKind.LOCAL, "out of memory")
+        except Exception as error:
+            # asyncio would write it to standard error, and call it trouble with the connection.
+            log.debug("while reading a reply", exc_info=error)
+            self.fail(ErrorKind.INTERNAL, f"a bug of ours: {type(error).__name__}: {error}")
 
     def lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         if self.done.done():
             return
         if self._framing is None:
-            if self._pending.strip():
-                self.fail(ErrorKind.PROTOCOL, f"the connection closed within the head: {self._pending[:40]!r}")
-            else:
-                self.fail(ErrorKind.DISCONNECTED, _why(exc, "the server closed the connection without a reply"))
+            self._lost_early(exc)
             return
         missing = self._framing.closed()
         if missing is None and exc is not None:
@@ -200,6 +208,19 @@ class Reply:
             self.fail(ErrorKind.INCOMPLETE, _why(exc, missing))
         else:
             self._finish()
+
+    def _lost_early(self, exc: BaseException | None) -> None:
+        pending = self._pending
+        if not pending.strip():
+            self.fail(ErrorKind.DISCONNECTED, _why(exc, "the server closed the connection without a reply"))
+            return
+        head = read_partial(pending)
+        if head is None and (b"\n" in pending or not might_be_head(pending)):
+            self.fail(ErrorKind.PROTOCOL, complaint(pending))
+        elif head is None or head.interim:
+            self.fail(ErrorKind.DISCONNECTED, _why(exc, "the connection closed before the reply's status was known"))
+        else:
+            self.fail(ErrorKind.INCOMPLETE, _why(exc, "the connection closed within the head"))
 
     def fail(self, kind: ErrorKind, message: str) -> None:
         """End the reply here; what arrived is kept."""
@@ -228,28 +249,31 @@ class Reply:
         """What is behind the head, if that is complete now."""
         if self._pending:
             data = self._pending + data
-            self._pending = b""
         while True:
             if data[:1] in (b"\r", b"\n"):
                 # Empty lines before a status line are passed over (RFC 9112 2.2).
                 data = data.lstrip(b"\r\n")
-            end = _head_end(data)
+            self._pending = data
+            end = head_end(data)
+            if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD):
+                raise HeadError(f"a head of more than {MAX_HEAD} bytes")
             if end < 0:
-                if len(data) > MAX_HEAD:
-                    raise HeadError(f"a head of more than {MAX_HEAD} bytes")
-                if len(data) >= 5 and not data.lstrip(b" \t").startswith(b"HTTP/"):
-                    # No head will come of this, however long we wait. The parser says why.
-                    read_head(self._wire.parser, data + b"\r\n\r\n")
-                self._pending = data
+                if not might_be_head(data):
+                    # No head will come of this, however long we wait.
+                    raise HeadError(complaint(data))
                 return b""
             head = read_head(self._wire.parser, data[:end])
             data = data[end:]
-            if head.status >= 200 or head.status == 101:
+            if not head.interim:
                 break
+            # What was odd about an interim reply is a reason to distrust the connection, too.
+            self._distrusted = self._distrusted or head.close
             self.interim += 1
             if self.interim > MAX_INTERIM:
                 raise HeadError(f"more than {MAX_INTERIM} interim replies")
+        self._pending = b""
         self.head = head
+        head.close = head.close or self._distrusted
         framing = framing_for(self._method, head)
         codings = head.wanted.get(b"content-encoding")
         if codings is not None or b"transfer-encoding" in head.wanted:
@@ -258,21 +282,26 @@ class Reply:
         return data
 
     def _read_body(self, framing: Framing, data: bytes) -> None:
-        try:
-            if data:
+        if data:
+            try:
                 data = framing.feed(data)
-                if data:
-                    self.wire_size += len(data)
-                    if self._decoder is None:
-                        self._keep(data)
-                    else:
-                        for piece in self._decoder.feed(data):
-                            self._keep(piece)
-                            if self.done.done():
-                                return
-        finally:
-            if framing.whole:
-                self._finish()
+            except FramingError as error:
+                self._decode(error.body)
+                raise
+            if data:
+                self._decode(data)
+        if framing.whole:
+            self._finish()
+
+    def _decode(self, data: bytes) -> None:
+        self.wire_size += len(data)
+        if self._decoder is None:
+            self._keep(data)
+            return
+        for piece in self._decoder.feed(data):
+            self._keep(piece)
+            if self.done.done():
+                return
 
     def _keep(self, piece: bytes) -> None:
         self.size += len(piece)
@@ -292,15 +321,6 @@ class Reply:
             self.fail(ErrorKind.DECODE, str(error))
         else:
             self.done.set_result(None)
-
-
-def _head_end(data: bytes) -> int:
-    """Where the first empty line ends, or -1."""
-    crlf = data.find(b"\n\r\n")
-    lf = data.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else len(data))
-    if lf >= 0:
-        return lf + 2
-    return crlf + 3 if crlf >= 0 else -1
 
 
 def _why(exc: BaseException | None, otherwise: str) -> str:
