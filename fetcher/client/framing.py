@@ -187,12 +187,11 @@ class Chunked:
     def _end(self, data: bytes, position: int, _body: list[bytes]) -> int:
         line, position = self._take_line(data, position)
         if line is None:
-            if self._line not in (b"", b"\r"):
-                raise FramingError("a chunk is longer than its size")
-            return position
-        if line not in (b"", b"\r"):
+            line = self._line
+        else:
+            self._state = self._read_size
+        if line.strip(b"\r"):
             raise FramingError("a chunk is longer than its size")
-        self._state = self._read_size
         return position
 
     def _trailer(self, data: bytes, position: int, _body: list[bytes]) -> int:

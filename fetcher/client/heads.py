@@ -21,7 +21,8 @@ MAX_FIELDS = 20_000
 MAX_PARTIAL = 64 * 1024
 """Bytes of a head that are looked at when it never came to its end."""
 
-_STATUS_LINE = re.compile(rb"[ \t]*HTTP/[ \t]*1\.[ \t]*([01])[ \t]+([1-9]\d\d)(?!\d).*", re.DOTALL | re.IGNORECASE)
+_STATUS_LINE = re.compile(rb"[ \t]*HTTP/\s*1\.\s*([01])[ \t]\s*([1-9]\d\d)(?!\d).*", re.DOTALL | re.IGNORECASE)
+_NO_VERSION = re.compile(rb"[ \t]*HTTP/(?!\s*\d)\S*\s+([1-9]\d\d)(?!\d).*", re.DOTALL | re.IGNORECASE)
 _ANY_VERSION = re.compile(rb"[ \t]*HTTP/(\d+(?:\.\d+)?)[ \t]", re.IGNORECASE)
 _LINE = re.compile(rb"\r?\n")
 
@@ -126,8 +127,14 @@ def _read_leniently(raw: bytes) -> Head:
     """The second reading: what curl makes of heads that the grammar (RFC 9112) does not allow."""
     first, *lines = _LINE.split(raw)
     match = _STATUS_LINE.fullmatch(first)
-    if match is None:
-        raise HeadError(complaint(first))
+    if match is not None:
+        version, status = f"1.{int(match[1])}", int(match[2])
+    else:
+        # Where no number follows the slash curl asks for none.
+        match = _NO_VERSION.fullmatch(first)
+        if match is None:
+            raise HeadError(complaint(first))
+        version, status = "1.0", int(match[1])
     if len(lines) > MAX_FIELDS:
         raise HeadError(f"more than {MAX_FIELDS} header lines")
     headers: list[tuple[bytes, bytes]] = []
@@ -147,8 +154,7 @@ def _read_leniently(raw: bytes) -> Head:
         # A line without a colon says nothing that could be recorded; curl passes it over as well.
         if colon and name:
             headers.append((name, value.strip(b" \t\r")))
-    version = "1.1" if match[1] == b"1" else "1.0"
-    return Head(int(match[2]), version, tuple(headers), True, _framing_headers(headers))
+    return Head(status, version, tuple(headers), True, _framing_headers(headers))
 
 
 def complaint(raw: bytes) -> str:
