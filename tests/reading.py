@@ -11,7 +11,7 @@ from fetcher.client.budget import Budget
 from fetcher.client.foundation import head_parser
 from fetcher.client.reply import Reply, Wire
 from fetcher.errors import ErrorKind
-from tests.odd_replies import Ending, Odd
+from tests.odd_replies import ODD_REPLIES, Ending, Odd
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,14 @@ def read(
 def read_odd(odd: Odd, segments: Sequence[bytes] | None = None) -> Outcome:
     """What we make of an odd reply, in its own segments or in others."""
     return read(odd.segments if segments is None else segments, odd.ending, odd.answers)
+
+
+def print_differences() -> None:
+    """Say which odd replies are not read as the list says, for a test in a process of its own."""
+    for odd in ODD_REPLIES:
+        outcome = read_odd(odd)
+        if (odd.status, odd.body, odd.kind) != (outcome.status, outcome.body, outcome.kind):
+            print(odd.name, outcome)
 
 
 def in_pieces(raw: bytes, size: int) -> list[bytes]:

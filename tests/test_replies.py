@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -17,7 +20,7 @@ from fetcher.model import Hop
 from fetcher.model import Request as Source
 from fetcher.policy import first_job
 from fetcher.urls import parse_url
-from tests.conftest import MakeRawServer
+from tests.conftest import MakeRawServer, clean_environment
 from tests.odd_replies import HELLO, ODD_REPLIES, Ending, Odd
 from tests.reading import cut_at, in_pieces, read, read_odd
 from tests.servers import Hang, reply
@@ -42,6 +45,27 @@ def test_reads_it_as_the_list_says(odd: Odd) -> None:
     outcome = read_odd(odd)
 
     assert (odd.status, odd.body, odd.kind) == (outcome.status, outcome.body, outcome.kind), outcome.message
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [((), {"AIOHTTP_NO_EXTENSIONS": "1"}), (("-X", "dev"), {}), ((), {"PYTHONASYNCIODEBUG": "1"})],
+    ids=["aiohttp without its extensions", "development mode", "asyncio's debug mode"],
+)
+def test_the_parsers_moods_make_no_difference(options: tuple[str, ...], environment: dict[str, str]) -> None:
+    """aiohttp's parser in Python, or made strict by a debug mode, refuses more; the second reading makes up for it."""
+    code = "from tests.reading import print_differences; print_differences()"
+
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        env={**clean_environment(), **environment},
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == ""
 
 
 @every_odd_reply

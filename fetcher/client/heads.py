@@ -78,11 +78,13 @@ def read_head(parser: Any, raw: bytes) -> Head:
     A head, from the bytes up to and with its empty line.
 
     Args:
-        parser: The connection's `head_parser`.
+        parser: The connection's `head_parser`; None for the second reading alone.
 
     Raises:
         HeadError: Neither reading makes sense of it.
     """
+    if parser is None:
+        return _read_leniently(raw)
     try:
         [(message, _)], *_ = parser.feed_data(raw)
     except (HttpProcessingError, ValueError):
@@ -150,7 +152,8 @@ def _read_leniently(raw: bytes) -> Head:
             headers[-1] = (name, value + b" " + line.strip(b" \t"))
             continue
         name, colon, value = line.partition(b":")
-        name = name.strip(b" \t\r")
+        # A blank before the colon is part of the name: like curl and the parser we do not know such a header.
+        name = name.lstrip(b" \t\r")
         # A line without a colon says nothing that could be recorded; curl passes it over as well.
         if colon and name:
             headers.append((name, value.strip(b" \t\r")))

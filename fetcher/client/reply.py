@@ -262,7 +262,8 @@ class Reply:
                     # No head will come of this, however long we wait.
                     raise HeadError(complaint(data))
                 return b""
-            head = read_head(self._wire.parser, data[:end])
+            # A parser that refused an interim reply is in no state to read the next head.
+            head = read_head(None if self._distrusted else self._wire.parser, data[:end])
             data = data[end:]
             if not head.interim:
                 break
