@@ -3,18 +3,23 @@ Owns the leaning on aiohttp: every part of it that is less than public is named 
 
 What we lean on, and what `tests/test_foundation.py` therefore holds:
 
+- `TCPConnector._wrap_create_connection` connects a socket that `socket_factory` made and gives it to the loop, or
+  closes it;
 - `BaseConnector._factory` makes the protocol of a new connection, so that it can be our `Wire`;
-- `TCPConnector.connect(request, traces, timeout)` reads from `request` what `Target` has: `connection_key`, `url.raw_host`,
-  `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
-- `Connection` has `protocol`, `release()` and `close()`; the pool asks a protocol for `should_close` and `is_connected()`;
-- `ResponseHandler` without a parser keeps what it receives as a tail, and closes its transport on `close()` and `abort()`;
+- `TCPConnector.connect(request, traces, timeout)` reads from `request` what `Target` has: `connection_key`,
+  `url.raw_host`, `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
+- `Connection` has `protocol`, `release()` and `close()`; the pool asks a protocol for `should_close` and
+  `is_connected()`;
+- `ResponseHandler` has no parser before one is set, and closes its transport on `close()` and `abort()`;
 - `HttpResponseParser` with `response_with_body=False` reads one head after the other, and stops where a head ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +58,53 @@ class Connector(TCPConnector):
 
     def __init__(self, wire: Callable[[asyncio.AbstractEventLoop], ResponseHandler], **options: Any) -> None:
         # Names are cached by our own resolver, which also caches failures.
-        super().__init__(use_dns_cache=False, **options)
+        super().__init__(use_dns_cache=False, socket_factory=_make_socket, **options)
         self._factory = partial(wire, self._loop)
+        self._libuv = type(self._loop).__module__.startswith("uvloop")
+
+    async def _wrap_create_connection(self, *args: Any, **options: Any) -> Any:
+        """
+        A transport and its protocol, as aiohttp makes them; on uvloop nobody else holds the descriptor then.
+
+        libuv owns a socket's descriptor from the moment it is given it, and closes it. uvloop tells the socket so, but
+        not when the peer was quicker: a connection reset at once is closed before the two know each other, and the
+        socket closes its descriptor again when it is collected, which by then may be another connection's.
+        """
+        if not self._libuv:
+            return await super()._wrap_create_connection(*args, **options)
+        made: list[_Socket] = []
+        token = _MADE.set(made)
+        try:
+            return await super()._wrap_create_connection(*args, **options)
+        finally:
+            _MADE.reset(token)
+            for one in made:
+                # Those that lost the race to connect are closed by whoever made them.
+                if not one.given_up:
+                    one.detach()
+
+
+class _Socket(socket.socket):
+    """A socket that knows whether it was closed by hand."""
+
+    given_up = False
+
+    def close(self) -> None:
+        self.given_up = True
+        super().close()
+
+
+_MADE: ContextVar[list[_Socket] | None] = ContextVar("made", default=None)
+"""The sockets of the connection that the current task is making."""
+
+
+def _make_socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    one = _Socket(family, kind, protocol)
+    made = _MADE.get()
+    if made is not None:
+        made.append(one)
+    return one
 
 
 class Target:
@@ -70,7 +120,9 @@ class Target:
         self.server_hostname = None
         self.proxy = None
         self.request_info = None
-        self.connection_key: ConnectionKey = ConnectionKey(origin.host, origin.port, context is not None, self.ssl, None, None, None)
+        self.connection_key: ConnectionKey = ConnectionKey(
+            origin.host, origin.port, context is not None, self.ssl, None, None, None
+        )
 
     def is_ssl(self) -> bool:
         """Whether TLS comes before HTTP."""

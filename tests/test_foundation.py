@@ -1,0 +1,255 @@
+"""
+What we lean on in aiohttp beyond what it promises: each test names one thing, and fails loudly when a release moves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvloop
+from aiohttp import ClientConnectorError, ClientTimeout, TCPConnector
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+
+from fetcher.client import foundation
+from fetcher.client.config import ClientConfig
+from fetcher.client.foundation import MAX_HEADERS, Connector, Target, head_parser
+from fetcher.client.reply import Wire
+from fetcher.client.resolver import Resolver
+from fetcher.client.tls import make_context
+from fetcher.urls import parse_url
+from tests.conftest import MakeRawServer
+from tests.servers import Hang, Reset, Site
+
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+async def connect(connector: Connector, url: str, cacert: str | None = None) -> Connection:
+    """A connection, asked for as an exchange asks."""
+    origin = parse_url(url)[0].origin
+    context = make_context(ClientConfig(cacert=cacert)) if origin.scheme == "https" else None
+    target = cast("Any", Target(origin, context))
+    return await connector.connect(target, [], ClientTimeout(connect=5.0))
+
+
+def make_connector(**options: Any) -> Connector:
+    """A connector of ours; made within a loop."""
+    return Connector(Wire, resolver=Resolver(), **options)
+
+
+@LOOPS
+def test_a_target_is_all_that_connecting_needs(loop: NewLoop, site: Site, tls_site: Site, ca_file: Path) -> None:
+    """No attribute is asked of a request that `Target` lacks, with TLS or without; the protocol is a `Wire` of ours."""
+
+    async def scenario() -> None:
+        connector = make_connector()
+        for url in (site.url(), tls_site.url()):
+            connection = await connect(connector, url, str(ca_file))
+            assert type(connection.protocol) is Wire
+            assert connection.transport is not None
+            await drop(connection)
+        await connector.close()
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_the_pool_keeps_what_is_released_and_drops_what_is_closed(loop: NewLoop, site: Site) -> None:
+    """`release` gives the same protocol to the next who asks; `close` does not."""
+
+    async def scenario() -> None:
+        connector = make_connector()
+        first = await connect(connector, site.url())
+        wire = first.protocol
+        first.release()
+        second = await connect(connector, site.url())
+        assert second.protocol is wire
+        await drop(second)
+        third = await connect(connector, site.url())
+        assert third.protocol is not wire
+        await drop(third)
+        await connector.close()
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_the_pool_asks_a_protocol_whether_it_is_alive(loop: NewLoop, site: Site) -> None:
+    """One that says `should_close`, or is not connected, is not given to anybody."""
+
+    async def scenario() -> None:
+        connector = make_connector()
+        for spoil in (Wire.force_close, Wire.abort):
+            first = await connect(connector, site.url())
+            wire = cast("Wire", first.protocol)
+            spoil(wire)
+            assert wire.should_close or not wire.is_connected()
+            first.release()
+            second = await connect(connector, site.url())
+            assert second.protocol is not wire
+            await drop(second)
+        await connector.close()
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_closing_and_aborting_a_protocol_end_its_connection(loop: NewLoop, raw_server: MakeRawServer) -> None:
+    """`Wire` inherits both from aiohttp, and the exchange counts on them."""
+    server = raw_server([Hang()], greet=True)
+
+    async def scenario() -> None:
+        connector = make_connector()
+        for end in (Wire.close, Wire.abort):
+            connection = await connect(connector, server.url())
+            wire = cast("Wire", connection.protocol)
+            transport = connection.transport
+            assert transport is not None
+            end(wire)
+            assert transport.is_closing()
+            connection.close()
+        await connector.close()
+
+    run(loop, scenario)
+
+
+def test_a_protocol_without_a_parser_takes_bytes_without_complaint() -> None:
+    """What a server says unasked reaches `Wire`, which keeps it for the reply; aiohttp has no parser there yet."""
+    with new_wire() as wire:
+        assert wire._parser is None
+
+        wire.data_received(b"HTTP/1.1 200 OK\r\n")
+
+        assert wire._early == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_the_parser_reads_one_head_after_the_other() -> None:
+    """It gives a message for each, whatever the head says of a body, with all that `read_head` takes from it."""
+    with new_wire() as wire:
+        parser = head_parser(wire, wire._loop)
+        for raw in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Name: J\xfcrgen\r\n\r\n",
+            b"HTTP/1.0 404 Not Found\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        ):
+            [(message, _)], *_ = parser.feed_data(raw)
+
+            assert message.code in {200, 404, 103}
+            assert message.version == ((1, 0) if b"1.0" in raw else (1, 1))
+            assert isinstance(message.should_close, bool)
+            assert len(message.raw_headers) == raw.count(b": ")
+            assert all(type(part) is bytes for pair in message.raw_headers for part in pair)
+
+
+def test_the_parser_refuses_with_its_own_exception() -> None:
+    """What it does not read is an HttpProcessingError, which sends us to the second reading."""
+    with new_wire() as wire:
+        parser = head_parser(wire, wire._loop)
+
+        with pytest.raises(HttpProcessingError):
+            parser.feed_data(b"HTTP/1.1 200 OK\r\nX-Name\x00: a\r\n\r\n")
+
+
+def test_the_parser_takes_long_lines_and_many_headers() -> None:
+    """Its limits are the ones that we set, far above its own of 8 KiB and 128."""
+    with new_wire() as wire:
+        parser = head_parser(wire, wire._loop)
+        lines = b"".join(b"X-%d: y\r\n" % number for number in range(MAX_HEADERS - 1))
+
+        [(message, _)], *_ = parser.feed_data(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n" + lines + b"\r\n")
+
+        assert len(message.raw_headers) == MAX_HEADERS
+
+
+def test_connections_are_made_where_we_step_in() -> None:
+    """aiohttp makes every socket with `socket_factory`, and connects it in the method that we override."""
+    assert inspect.iscoroutinefunction(TCPConnector._wrap_create_connection)
+    assert "socket_factory" in inspect.signature(TCPConnector.__init__).parameters
+    assert "self._socket_factory" in inspect.getsource(TCPConnector._wrap_create_connection)
+
+
+def test_on_uvloop_only_libuv_holds_the_descriptor_of_a_connection(site: Site) -> None:
+    """
+    A socket that still knew the descriptor would close it a second time, when it may be another connection's.
+
+    uvloop forgets to tell it where the peer resets at once; see `Connector._wrap_create_connection`.
+    """
+
+    async def scenario() -> None:
+        connector = make_connector()
+        connection = await connect(connector, site.url())
+        sockets = [one for one in gc.get_objects() if isinstance(one, foundation._Socket)]
+        assert {-1} == {one.fileno() for one in sockets}
+        assert connection.transport is not None
+        assert connection.transport.get_extra_info("peername") == ("127.0.0.1", site.port)
+        await drop(connection)
+        await connector.close()
+
+    run(uvloop.new_event_loop, scenario)
+
+
+@LOOPS
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the descriptors under /proc")
+def test_connections_that_fail_leave_no_descriptor_behind(loop: NewLoop, raw_server: MakeRawServer) -> None:
+    """Refused, reset before or within the handshake, given up by us: nothing stays open."""
+    resetting = raw_server([Reset()], greet=True)
+    silent = raw_server([Hang()], greet=True)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        refused = unused.getsockname()[1]
+
+    async def scenario() -> None:
+        connector = make_connector()
+        before = descriptors()
+        for _ in range(20):
+            with pytest.raises((ClientConnectorError, OSError)):
+                await connect(connector, resetting.url().replace("http", "https"))
+            with pytest.raises((ClientConnectorError, OSError)):
+                await connect(connector, f"http://127.0.0.1:{refused}/")
+            task = asyncio.create_task(connect(connector, silent.url().replace("http", "https")))
+            while silent.connections == 0:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await connector.close()
+        assert descriptors() <= before + 2
+
+    run(loop, scenario)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def drop(connection: Connection) -> None:
+    """End a connection as the exchange does."""
+    cast("Wire", connection.protocol).abort()
+    connection.close()
+    # The loop closes the socket when it has the time.
+    await asyncio.sleep(0)
+
+
+def run(loop: NewLoop, scenario: Callable[[], Any]) -> None:
+    """Run a scenario to its end, on such a loop."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario())
+
+
+@contextmanager
+def new_wire() -> Iterator[Wire]:
+    """A protocol that is not connected to anything."""
+    loop = asyncio.new_event_loop()
+    try:
+        yield Wire(loop)
+    finally:
+        loop.close()
