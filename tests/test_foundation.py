@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 import uvloop
-from aiohttp import ClientConnectorError, ClientTimeout, TCPConnector
+from aiohttp import BaseConnector, ClientConnectorError, ClientTimeout, TCPConnector
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -34,7 +34,7 @@ LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_even
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
-async def connect(connector: Connector, url: str, cacert: str | None = None) -> Connection:
+async def connect(connector: BaseConnector, url: str, cacert: str | None = None) -> Connection:
     """A connection, asked for as an exchange asks."""
     origin = parse_url(url)[0].origin
     context = make_context(ClientConfig(cacert=cacert)) if origin.scheme == "https" else None
@@ -52,13 +52,12 @@ def test_a_target_is_all_that_connecting_needs(loop: NewLoop, site: Site, tls_si
     """No attribute is asked of a request that `Target` lacks, with TLS or without; the protocol is a `Wire` of ours."""
 
     async def scenario() -> None:
-        connector = make_connector()
-        for url in (site.url(), tls_site.url()):
-            connection = await connect(connector, url, str(ca_file))
-            assert type(connection.protocol) is Wire
-            assert connection.transport is not None
-            await drop(connection)
-        await connector.close()
+        async with make_connector() as connector:
+            for url in (site.url(), tls_site.url()):
+                connection = await connect(connector, url, str(ca_file))
+                assert type(connection.protocol) is Wire
+                assert connection.transport is not None
+                await drop(connection)
 
     run(loop, scenario)
 
@@ -68,17 +67,16 @@ def test_the_pool_keeps_what_is_released_and_drops_what_is_closed(loop: NewLoop,
     """`release` gives the same protocol to the next who asks; `close` does not."""
 
     async def scenario() -> None:
-        connector = make_connector()
-        first = await connect(connector, site.url())
-        wire = first.protocol
-        first.release()
-        second = await connect(connector, site.url())
-        assert second.protocol is wire
-        await drop(second)
-        third = await connect(connector, site.url())
-        assert third.protocol is not wire
-        await drop(third)
-        await connector.close()
+        async with make_connector() as connector:
+            first = await connect(connector, site.url())
+            wire = first.protocol
+            first.release()
+            second = await connect(connector, site.url())
+            assert second.protocol is wire
+            await drop(second)
+            third = await connect(connector, site.url())
+            assert third.protocol is not wire
+            await drop(third)
 
     run(loop, scenario)
 
@@ -88,17 +86,16 @@ def test_the_pool_asks_a_protocol_whether_it_is_alive(loop: NewLoop, site: Site)
     """One that says `should_close`, or is not connected, is not given to anybody."""
 
     async def scenario() -> None:
-        connector = make_connector()
-        for spoil in (Wire.force_close, Wire.abort):
-            first = await connect(connector, site.url())
-            wire = cast("Wire", first.protocol)
-            spoil(wire)
-            assert wire.should_close or not wire.is_connected()
-            first.release()
-            second = await connect(connector, site.url())
-            assert second.protocol is not wire
-            await drop(second)
-        await connector.close()
+        async with make_connector() as connector:
+            for spoil in (Wire.force_close, Wire.abort):
+                first = await connect(connector, site.url())
+                wire = cast("Wire", first.protocol)
+                spoil(wire)
+                assert wire.should_close or not wire.is_connected()
+                first.release()
+                second = await connect(connector, site.url())
+                assert second.protocol is not wire
+                await drop(second)
 
     run(loop, scenario)
 
@@ -109,16 +106,15 @@ def test_closing_and_aborting_a_protocol_end_its_connection(loop: NewLoop, raw_s
     server = raw_server([Hang()], greet=True)
 
     async def scenario() -> None:
-        connector = make_connector()
-        for end in (Wire.close, Wire.abort):
-            connection = await connect(connector, server.url())
-            wire = cast("Wire", connection.protocol)
-            transport = connection.transport
-            assert transport is not None
-            end(wire)
-            assert transport.is_closing()
-            connection.close()
-        await connector.close()
+        async with make_connector() as connector:
+            for end in (Wire.close, Wire.abort):
+                connection = await connect(connector, server.url())
+                wire = cast("Wire", connection.protocol)
+                transport = connection.transport
+                assert transport is not None
+                end(wire)
+                assert transport.is_closing()
+                connection.close()
 
     run(loop, scenario)
 
@@ -186,14 +182,13 @@ def test_on_uvloop_only_libuv_holds_the_descriptor_of_a_connection(site: Site) -
     """
 
     async def scenario() -> None:
-        connector = make_connector()
-        connection = await connect(connector, site.url())
-        sockets = [one for one in gc.get_objects() if isinstance(one, foundation._Socket)]
-        assert {-1} == {one.fileno() for one in sockets}
-        assert connection.transport is not None
-        assert connection.transport.get_extra_info("peername") == ("127.0.0.1", site.port)
-        await drop(connection)
-        await connector.close()
+        async with make_connector() as connector:
+            connection = await connect(connector, site.url())
+            sockets = [one for one in gc.get_objects() if isinstance(one, foundation._Socket)]
+            assert {-1} == {one.fileno() for one in sockets}
+            assert connection.transport is not None
+            assert connection.transport.get_extra_info("peername") == ("127.0.0.1", site.port)
+            await drop(connection)
 
     run(uvloop.new_event_loop, scenario)
 
@@ -208,19 +203,18 @@ def test_connections_that_fail_leave_no_descriptor_behind(loop: NewLoop, raw_ser
         refused = unused.getsockname()[1]
 
     async def scenario() -> None:
-        connector = make_connector()
-        before = descriptors()
-        for _ in range(20):
-            with pytest.raises((ClientConnectorError, OSError)):
-                await connect(connector, resetting.url().replace("http", "https"))
-            with pytest.raises((ClientConnectorError, OSError)):
-                await connect(connector, f"http://127.0.0.1:{refused}/")
-            task = asyncio.create_task(connect(connector, silent.url().replace("http", "https")))
-            while silent.connections == 0:
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await connector.close()
+        async with make_connector() as connector:
+            before = descriptors()
+            for _ in range(20):
+                with pytest.raises((ClientConnectorError, OSError)):
+                    await connect(connector, resetting.url().replace("http", "https"))
+                with pytest.raises((ClientConnectorError, OSError)):
+                    await connect(connector, f"http://127.0.0.1:{refused}/")
+                task = asyncio.create_task(connect(connector, silent.url().replace("http", "https")))
+                while silent.connections == 0:
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         assert descriptors() <= before + 2
 
     run(loop, scenario)
