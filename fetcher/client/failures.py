@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from collections.abc import Iterator
 
@@ -23,6 +24,8 @@ from fetcher.model import Error
 
 KINDS: dict[type[BaseException], ErrorKind] = {
     LookupFailed: ErrorKind.DNS,
+    socket.gaierror: ErrorKind.DNS,
+    socket.herror: ErrorKind.DNS,
     HeadError: ErrorKind.PROTOCOL,
     FramingError: ErrorKind.PROTOCOL,
     CodingError: ErrorKind.DECODE,
@@ -45,6 +48,7 @@ KINDS: dict[type[BaseException], ErrorKind] = {
     aiohttp.ClientConnectionResetError: ErrorKind.DISCONNECTED,
     aiohttp.ClientOSError: ErrorKind.DISCONNECTED,
     aiohttp.ClientConnectionError: ErrorKind.DISCONNECTED,
+    ConnectionRefusedError: ErrorKind.REFUSED,
     ConnectionError: ErrorKind.DISCONNECTED,
     aiohttp.ClientPayloadError: ErrorKind.INCOMPLETE,
     aiohttp.UploadAbortedError: ErrorKind.DISCONNECTED,
@@ -54,6 +58,11 @@ KINDS: dict[type[BaseException], ErrorKind] = {
     aiohttp.InvalidURL: ErrorKind.INVALID_URL,
     aiohttp.NonHttpUrlClientError: ErrorKind.INVALID_URL,
     aiohttp.WSServerHandshakeError: ErrorKind.PROTOCOL,
+    aiohttp.WSMessageTypeError: ErrorKind.PROTOCOL,
+    aiohttp.WebSocketError: ErrorKind.PROTOCOL,
+    aiohttp.BadContentDispositionHeader: ErrorKind.PROTOCOL,
+    aiohttp.BadContentDispositionParam: ErrorKind.PROTOCOL,
+    aiohttp.EofStream: ErrorKind.INCOMPLETE,
     aiohttp.ClientResponseError: ErrorKind.PROTOCOL,
     aiohttp.ClientError: ErrorKind.PROTOCOL,
     OSError: ErrorKind.UNREACHABLE,
@@ -74,11 +83,17 @@ ERRNOS: dict[int, ErrorKind] = {
     errno.ECONNRESET: ErrorKind.DISCONNECTED,
     errno.ECONNABORTED: ErrorKind.DISCONNECTED,
     errno.EPIPE: ErrorKind.DISCONNECTED,
+    errno.ENETRESET: ErrorKind.DISCONNECTED,
+    errno.ENOTCONN: ErrorKind.DISCONNECTED,
+    errno.ESHUTDOWN: ErrorKind.DISCONNECTED,
     errno.EMFILE: ErrorKind.LOCAL,
     errno.ENFILE: ErrorKind.LOCAL,
     errno.ENOBUFS: ErrorKind.LOCAL,
     errno.ENOMEM: ErrorKind.LOCAL,
     errno.EADDRNOTAVAIL: ErrorKind.LOCAL,
+    errno.EADDRINUSE: ErrorKind.LOCAL,
+    errno.EAGAIN: ErrorKind.LOCAL,
+    errno.EBADF: ErrorKind.LOCAL,
 }
 """What an errno says about where the trouble is. It decides before the class does, but for names, TLS and proxies."""
 
@@ -127,7 +142,7 @@ def _kind(exc: BaseException) -> ErrorKind:
 def _tls_kind(exc: BaseException) -> ErrorKind:
     """TLS trouble that is really the connection's: cut in the middle of the handshake."""
     for cause in _chain(exc):
-        if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
             return ErrorKind.DISCONNECTED
     return ErrorKind.TLS
 
@@ -139,11 +154,13 @@ def _message(kind: ErrorKind, exc: BaseException) -> str:
             known = CERTIFICATES.get(cause.verify_code)
             return known or f"the certificate is not trusted: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
-            if cause.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+            # Only those that OpenSSL raised itself have it.
+            reason = getattr(cause, "reason", None)
+            if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
                 return "the server does not speak TLS on this port; try http://"
             if kind == ErrorKind.DISCONNECTED:
                 return "the connection was closed within the TLS handshake"
-            return (cause.reason or str(cause)).lower().replace("_", " ")
+            return _in_a_line(reason.lower().replace("_", " ") if reason else str(cause))
     if kind == ErrorKind.DNS:
         told = next((cause.strerror for cause in _chain(exc) if isinstance(cause, LookupFailed)), None)
         return told or _last_words(exc) or "the name could not be looked up"
@@ -163,7 +180,11 @@ def _last_words(exc: BaseException) -> str:
             words = cause.strerror
         elif str(cause):
             words = str(cause)
-    return words
+    return _in_a_line(words)
+
+
+def _in_a_line(words: str) -> str:
+    return " ".join(words.split())
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
