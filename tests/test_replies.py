@@ -227,17 +227,17 @@ FetchEach = Callable[..., list[Hop]]
 def fetch_each(request: pytest.FixtureRequest) -> FetchEach:
     """Fetches URLs one after the other, by one client, so that connections are used again; on each loop we run on."""
 
-    async def fetch(urls: tuple[str, ...]) -> list[Hop]:
+    async def fetch(urls: tuple[str, ...], method: str) -> list[Hop]:
         client = Client(ClientConfig(read_timeout=5.0))
         try:
             parsed = [parse_url(text)[0] for text in urls]
-            return [await client.exchange(first_job(Source(0, str(url), url), url)) for url in parsed]
+            return [await client.exchange(first_job(Source(0, str(url), url, method), url)) for url in parsed]
         finally:
             await client.close()
 
-    def run(*urls: str) -> list[Hop]:
+    def run(*urls: str, method: str = "GET") -> list[Hop]:
         with asyncio.Runner(loop_factory=request.param) as runner:
-            return runner.run(fetch(urls))
+            return runner.run(fetch(urls, method))
 
     return run
 
@@ -299,6 +299,19 @@ def test_sound_replies_share_a_connection(raw_server: MakeRawServer, fetch_each:
     hops = fetch_each(server.url("/1"), server.url("/2"))
 
     assert hops[1].body == b"the second"
+    assert server.connections == 1
+
+
+def test_replies_to_head_share_a_connection_although_they_name_no_end(
+    raw_server: MakeRawServer, fetch_each: FetchEach
+) -> None:
+    """They have no body, so there is none to wait for until the connection closes."""
+    bare = b"HTTP/1.1 200 OK\r\n\r\n"
+    server = raw_server([AwaitRequest(), bare, AwaitRequest(), bare, AwaitRequest(), bare])
+
+    hops = fetch_each(*[server.url()] * 3, method="HEAD")
+
+    assert [(hop.status, hop.error) for hop in hops] == [(200, None)] * 3
     assert server.connections == 1
 
 

@@ -1,7 +1,7 @@
 """
 Owns the undoing of content and transfer codings: gzip, deflate, br, zstd, and several stacked (RFC 9110 8.4).
 
-A decoder gives pieces of at most `PIECE` bytes, so that whoever counts them can stop a bomb before memory is full.
+A decoder gives pieces of some `PIECE` bytes, so that whoever counts them can stop a bomb before memory is full.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 PIECE = 1024 * 1024
-"""Bytes of output that a decoder makes at once."""
+"""Bytes of output that a decoder makes at once; brotli takes it for a hint and makes up to twice as many."""
 
 MAX_GZIP_HEADER = 128 * 1024
 """Bytes of a gzip member's header: 64 KiB of extra field, a name and a comment."""

@@ -38,6 +38,7 @@ class Head(Struct):
         headers: Names and values as received, folded lines joined.
         close: The connection ends after this reply, by its own word or because we do not trust it.
         wanted: Values of the headers that framing needs, by lower-case name.
+        endless: It closes only because it names no end. A reply to HEAD needs none.
     """
 
     status: int
@@ -45,6 +46,7 @@ class Head(Struct):
     headers: tuple[tuple[bytes, bytes], ...]
     close: bool
     wanted: dict[bytes, list[bytes]]
+    endless: bool = False
 
     @property
     def interim(self) -> bool:
@@ -57,6 +59,7 @@ _WANTED = {
     for name in (b"content-length", b"transfer-encoding", b"content-encoding")
     for spelling in (name, name.title(), name.upper())
 }
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 _WANTED_LENGTHS = frozenset(map(len, _WANTED))
 
 
@@ -92,13 +95,18 @@ def read_head(parser: Any, raw: bytes) -> Head:
     version = message.version
     if version[0] != 1 or version[1] > 1 or message.code < 100:
         return _read_leniently(raw)
-    return Head(
-        message.code,
-        "1.1" if version[1] else "1.0",
-        message.raw_headers,
-        message.should_close or message.code == 101,
-        _framing_headers(message.raw_headers),
-    )
+    headers = message.raw_headers
+    wanted = _framing_headers(headers)
+    close = message.should_close or message.code == 101
+    endless = close and _LENGTHS.isdisjoint(wanted) and message.code != 101 and _stays(version[1], headers)
+    return Head(message.code, "1.1" if version[1] else "1.0", headers, close, wanted, endless)
+
+
+def _stays(minor: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a connection is kept by version and Connection header (RFC 9112 9.3)."""
+    values = b",".join(value for name, value in headers if name.lower() == b"connection")
+    options = {option.strip().lower() for option in values.split(b",")}
+    return b"close" not in options and (minor == 1 or b"keep-alive" in options)
 
 
 def read_partial(raw: bytes) -> Head | None:

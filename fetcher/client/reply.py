@@ -276,6 +276,10 @@ class Reply:
         self.head = head
         head.close = head.close or self._distrusted
         framing = framing_for(self._method, head)
+        if head.endless and isinstance(framing, NoBody):
+            head.close = self._distrusted
+            # It waits for the connection's end and takes no other head.
+            self._wire.parser = None
         codings = head.wanted.get(b"content-encoding")
         if codings is not None or b"transfer-encoding" in head.wanted:
             self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)])
