@@ -6,10 +6,12 @@ The option groups are in `fetcher.cli.options`, one file each; the run itself is
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import rich_click
@@ -120,7 +122,15 @@ def run() -> None:
     """The command's entry point."""
     # `afetch --help | head -1` ends as other commands do, without a word about it.
     _default_pipes(default=True)
-    sys.exit(main())
+    _leave(main())
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process now: a lookup or a disk that hangs in some thread does not keep it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
 
 
 def _sources(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ TAKEN = 64
 Entries = Iterable[str | Request] | AsyncIterable[str | Request]
 
 
-def from_iterable(entries: Entries, config: SourceConfig, headers: Iterable[tuple[str, str]] = ()) -> Items:
+def from_iterable(entries: Entries, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> Items:
     """
     The source that gives a program's own entries.
 
@@ -38,7 +38,7 @@ class Items:
     URL nor params touch it. An ordinary iterable is read on the loop, so one that waits belongs in an async one.
     """
 
-    def __init__(self, entries: Entries, config: SourceConfig, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, entries: Entries, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
         if isinstance(entries, str | bytes) or not isinstance(entries, Iterable | AsyncIterable):
             raise UsageError(f"{entries!r} is no list of URLs; put it into one: [url]")
         self._entries = entries

@@ -106,7 +106,7 @@ class LineParser:
         headers: Sent with every request of the run: where they have a Content-Type, a body gets no other.
     """
 
-    def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
         self._query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in config.params)
         self._method = config.method or ("GET" if config.data is None else "POST")
         self._body = config.data

@@ -1,0 +1,34 @@
+"""Owns what the system allows: open files, which is what connections are."""
+
+from __future__ import annotations
+
+SPARE = 64
+"""Descriptors for everything that is not a slot: standard streams, outputs, lookups, the loop's own."""
+
+PER_SLOT = 2
+"""A slot's own connection, and an idle one that is kept, or the second address that is tried beside the first."""
+
+ENOUGH = 65_536
+"""Where the hard limit is none at all; macOS refuses an unlimited soft one."""
+
+
+def fit_descriptors(wanted: int) -> int:
+    """
+    How many slots there are descriptors for, at most `wanted`; the soft limit is raised to the hard one.
+
+    Windows has no such limit.
+    """
+    try:
+        import resource
+    except ImportError:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    goal = max(ENOUGH, PER_SLOT * wanted + SPARE) if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < goal:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
+            soft = goal
+        except (ValueError, OSError):
+            # macOS has a limit below the hard one that it tells nobody; what we have is what there is.
+            goal = soft
+    return max(1, min(wanted, (goal - SPARE) // PER_SLOT))

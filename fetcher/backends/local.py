@@ -1,0 +1,175 @@
+"""Owns one run of a list in this process: source, engine and writer put together, and what is known of it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+
+from fetcher.engine import Engine
+from fetcher.errors import SourceError
+from fetcher.model import Result
+from fetcher.progress import Snapshot
+from fetcher.settings import Settings
+from fetcher.sinks.protocol import Output
+from fetcher.sinks.writer import Writer
+from fetcher.sources.protocol import Source
+from fetcher.stats import Stats
+from fetcher.verdict import Verdict
+
+GRACE = 5.0
+"""Seconds that requests under way have when the run is stopped."""
+
+QUEUE = 10_000
+"""Results that may wait to be written before nothing new is begun."""
+
+LOOK = 0.02
+"""Seconds between two looks at whether the writer is done."""
+
+
+class LocalRun:
+    """
+    One run of a list.
+
+    Attributes:
+        stats: What it came to so far.
+        verdict: Which of the results count as failures.
+        failure: What ended it early: an output's failure, a pipe whose reader is gone, or a bug of ours.
+        source_error: The input could not be read to its end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        outputs: Sequence[Output],
+        *,
+        observe: Callable[[Result], object] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._source = source
+        self._observe = observe
+        self._queue_bytes = settings.body_budget // 2
+        self._space = asyncio.Event()
+        self._begun = monotonic()
+        self._ended: float | None = None
+        self._abandoned = False
+        self.stats = Stats()
+        self.verdict = Verdict(settings)
+        self.failure: Exception | None = None
+        self.source_error: SourceError | None = None
+        # First the engine, whose settings may be refused: the writer's thread empties a file that is to be replaced.
+        self._engine = Engine(settings, source, self)
+        self._writer = Writer(outputs, settings, self._on_written, self._on_error)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._engine.in_flight
+
+    @property
+    def unrecorded(self) -> int:
+        """Entries without a record, as far as the list is known."""
+        known = self._source.total or self._source.estimate() or 0
+        return max(self._engine.taken, known) - self.stats.results + self._writer.queued
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended before its list was."""
+        return self._engine.stopped
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began, or until it ended."""
+        return (self._ended or monotonic()) - self._begun
+
+    @property
+    def exact(self) -> bool:
+        """Whether `unrecorded` is all, because the list was read to its end."""
+        return self._source.total is not None
+
+    def snapshot(self) -> Snapshot:
+        """The run at this moment; for any thread."""
+        total = self._source.total
+        stats, engine = self.stats, self._engine
+        return Snapshot(
+            stats.results,
+            self._source.estimate() if total is None else total,
+            total is not None,
+            stats.ok,
+            stats.failed,
+            engine.in_flight,
+            engine.waiting,
+            stats.size,
+            self.elapsed,
+        )
+
+    async def run(self) -> None:
+        """Everything, until the last record is written or the run was ended."""
+        try:
+            await self._engine.run()
+        except SourceError as error:
+            self.source_error = error
+        finally:
+            self._source.close()
+            await self._close()
+            self._ended = monotonic()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Begin nothing new; what is under way has `grace` seconds, then a reader of ours has as long again."""
+        self._engine.stop(grace)
+        self._loop.call_later(2 * grace, self.abandon)
+
+    def abandon(self) -> None:
+        """End at once: what is under way has no record, files end whole."""
+        self._abandoned = True
+        self._engine.abort()
+
+    def put(self, result: Result) -> None:
+        """A result from the engine."""
+        self.stats.add(result)
+        if self._observe is not None:
+            self._observe(result)
+        self._writer.put(result)
+        if self.verdict.add(result):
+            self._engine.stop(0.0)
+
+    def full(self) -> bool:
+        """Whether the writer is far behind."""
+        writer = self._writer
+        return writer.queued > QUEUE or writer.queued_bytes > self._queue_bytes
+
+    async def room(self) -> None:
+        """Return when the writer has caught up, or will not any more."""
+        while self.full() and self.failure is None:
+            self._space.clear()
+            await self._space.wait()
+
+    async def _close(self) -> None:
+        """Wait for the writer without holding the loop, so that a second signal can still end it."""
+        while not self._writer.close(0):
+            if self._abandoned:
+                self._writer.abandon()
+                return
+            await asyncio.sleep(LOOK)
+
+    def _on_written(self, _count: int, size: int) -> None:
+        # In the writer's thread. The loop is closed only after the writer, unless that was abandoned.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._written, size)
+
+    def _written(self, size: int) -> None:
+        self._engine.written(size)
+        self._space.set()
+
+    def _on_error(self, error: Exception) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._broken, error)
+
+    def _broken(self, error: Exception) -> None:
+        if self.failure is None:
+            self.failure = error
+        self._space.set()
+        self._engine.abort()

@@ -1,0 +1,28 @@
+"""Owns the event loop: uvloop where it exists, asyncio's own elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """What `main` returns, run on a loop of its own."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(_unhandled)
+        return runner.run(main)
+
+
+def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What goes wrong in a connection that nobody awaits any more is not the user's matter."""
+    log.debug("%s", context.get("message"), exc_info=context.get("exception"))

@@ -1,0 +1,221 @@
+"""Owns a run as the command's: descriptors, signals, the screen, and what its end is called to the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from fetcher.backends.limits import fit_descriptors
+from fetcher.backends.local import GRACE, LocalRun
+from fetcher.backends.loops import run as run_loop
+from fetcher.cli.complaints import complain
+from fetcher.cli.status import ExitStatus
+from fetcher.model import Result
+from fetcher.progress import Display, Level, choose
+from fetcher.screen import ScreenConfig
+from fetcher.settings import Settings
+from fetcher.sinks.config import OutputConfig
+from fetcher.sinks.outputs import open_output
+from fetcher.sinks.protocol import Output
+from fetcher.sources.protocol import Source
+from fetcher.sources.reader import Feed
+from fetcher.summary import Facts, show
+from fetcher.terminal import is_terminal, same_terminal
+
+STOPPING = {
+    name: status
+    for name, status in (
+        ("SIGINT", ExitStatus.INTERRUPTED),
+        ("SIGTERM", ExitStatus.TERMINATED),
+        ("SIGHUP", ExitStatus.HUNG_UP),
+    )
+    if hasattr(signal, name)
+}
+"""Signals that end a run in good order, once, and at once the second time."""
+
+
+def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, screen: ScreenConfig) -> int:
+    """
+    Fetch the sources' lists: the exit status.
+
+    Raises:
+        AfetchError: It could not begin: an input cannot be read, an output cannot be written, a setting cannot be.
+    """
+
+    async def main() -> int:
+        feed = Feed(sources, settings, settings.headers)
+        names = tuple("standard input" if name == "-" else name for name in sources)
+        return await Conductor(settings, screen, names).conduct(feed, output, feed.files)
+
+    return run_loop(main())
+
+
+class Conductor:
+    """One run from the first signal handler to the summary."""
+
+    def __init__(self, settings: Settings, screen: ScreenConfig, sources: Sequence[str]) -> None:
+        slots = fit_descriptors(settings.concurrency)
+        self._wanted = settings.concurrency
+        self._settings = replace(settings, concurrency=slots)
+        self._screen = screen
+        self._sources = tuple(sources)
+        self._display: Display
+        self._run: LocalRun
+        self._signal: str | None = None
+
+    async def conduct(
+        self,
+        source: Source,
+        output: OutputConfig,
+        inputs: frozenset[tuple[int, int]] = frozenset(),
+        *,
+        observe: Callable[[Result], object] | None = None,
+    ) -> int:
+        """The exit status of the run of a source into an output, with the screen as it was asked for."""
+        self._display = choose(self._screen, lambda: self._run.snapshot())
+        try:
+            place = self._open(output, inputs)
+            try:
+                self._run = LocalRun(self._settings, source, [place], observe=observe)
+            except BaseException:
+                place.close()
+                raise
+        except BaseException:
+            source.close()
+            raise
+        self._display.start()
+        try:
+            self._warn()
+            with self._logging(), self._signals():
+                await self._run.run()
+        finally:
+            self._display.stop()
+        return self._end()
+
+    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> Output:
+        colour = output.path is None and is_terminal(1) and not os.environ.get("NO_COLOR")
+        # On one terminal the results are printed above the bar, by whoever draws it.
+        shared = output.path is None and same_terminal()
+        return open_output(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
+
+    def _warn(self) -> None:
+        if self._settings.insecure:
+            self._display.note("certificates are not verified (--insecure): anyone on the way can read and change replies")
+        if self._settings.concurrency < self._wanted:
+            self._display.note(
+                f"{self._settings.concurrency} requests at once instead of {self._wanted}: the system allows no more open "
+                "files (ulimit -n)"
+            )
+
+    def _end(self) -> int:
+        """The last words, and what the end is called."""
+        run, failure = self._run, self._run.failure
+        if isinstance(failure, BrokenPipeError):
+            die_of_closed_pipe()
+        if not self._screen.quiet:
+            show(run.stats, self._facts())
+        if failure is not None:
+            complain(f"{failure}; {run.unrecorded:,} entries have no record")
+            return ExitStatus.UNUSABLE
+        if run.source_error is not None:
+            complain(str(run.source_error))
+            return ExitStatus.UNUSABLE
+        if self._signal is not None:
+            return STOPPING[self._signal]
+        return ExitStatus.FAILED if run.verdict.failed else ExitStatus.OK
+
+    def _facts(self) -> Facts:
+        run = self._run
+        return Facts(
+            elapsed=run.elapsed,
+            sources=self._sources,
+            reason=self._reason(),
+            unrecorded=run.unrecorded,
+            unrecorded_exact=run.exact,
+            resume=None,
+            counted=run.verdict.counted,
+            excessive=run.verdict.failed,
+        )
+
+    def _reason(self) -> str | None:
+        if self._run.failure is not None:
+            return "the output failed"
+        if self._signal is not None:
+            return "interrupted" if self._signal == "SIGINT" else f"ended by {self._signal}"
+        if self._run.source_error is not None:
+            return "the input broke off"
+        return "a failure (--fail-fast)" if self._run.stopped else None
+
+    def _on_signal(self, name: str) -> None:
+        if self._signal is not None:
+            self._run.abandon()
+            return
+        self._signal = name
+        self._run.stop()
+        under_way = self._run.in_flight
+        if under_way:
+            self._display.note(
+                f"stopping: {under_way:,} under way have up to {GRACE:g} s; once more to end at once", level=Level.INFO
+            )
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal ends the run in good order, the second at once. One that we inherited as ignored stays so."""
+        loop = asyncio.get_running_loop()
+        caught = []
+        for name in STOPPING:
+            number = getattr(signal, name)
+            if signal.getsignal(number) == signal.SIG_IGN:
+                continue
+            # Windows' loops have no signal handlers: there Ctrl-C is a KeyboardInterrupt.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._on_signal, name)
+                caught.append(number)
+        try:
+            yield
+        finally:
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[None]:
+        """With -v, what the rooms have to say."""
+        if not self._screen.verbose:
+            yield
+            return
+        logger = logging.getLogger("fetcher")
+        handler = _Notes(self._display)
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    """Log records as notes on the screen, line by line."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            self._display.note(line, level=Level.INFO)
+
+
+def die_of_closed_pipe() -> None:
+    """End as any other program whose reader is gone: of SIGPIPE, without a word."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPIPE})
+        os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(ExitStatus.UNUSABLE)
