@@ -1,10 +1,10 @@
 """
 Owns the workers: who makes the next hop, and when the run is over.
 
-Workers fan out under `asyncio.gather`; a semaphore as large as the connector's limit is the number of slots, so nobody ever
-queues inside aiohttp, whose timeouts would run meanwhile (aiohttp issue 10313). A slot is held around the exchange only.
-Idle workers wait in a line; one timer stands at the time when the next job is due; a worker that finds more due than it can
-do wakes the next one. What a hop means is the policy's matter, which job is due the frontier's.
+Workers fan out under `asyncio.gather`; a semaphore as large as the connector's limit is the number of slots, so nobody
+ever queues inside aiohttp, whose timeouts would run meanwhile (aiohttp issue 10313). A slot is held around the exchange
+only. Idle workers wait in a line; one timer stands at the time when the next job is due; a worker that finds more due
+than it can do wakes the next one. What a hop means is the policy's matter, which job is due the frontier's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from fetcher.client.exchange import Client
-from fetcher.errors import ErrorKind, SourceError
+from fetcher.errors import ErrorKind
 from fetcher.frontier import Frontier
 from fetcher.model import Error, Hop, Job, Request, Result
 from fetcher.policy import Again, Policy, first_job, unsent
@@ -89,7 +89,7 @@ class Engine:
         self._input_closed = False
         self._stopping = False
         self._aborted = False
-        self._source_error: SourceError | None = None
+        self._source_error: Exception | None = None
         self._grace: asyncio.TimerHandle | None = None
         self.taken = 0
         self.delivered = 0
@@ -110,7 +110,8 @@ class Engine:
         Everything, from the first entry to the last result.
 
         Raises:
-            SourceError: The input could not be read to its end; what was read is done all the same.
+            Exception: Whatever the source raised before its end, `SourceError` where it is one of ours; what was read
+                is done all the same.
         """
         self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
         self._workers = [
@@ -173,7 +174,7 @@ class Engine:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        except SourceError as error:
+        except Exception as error:  # noqa: BLE001 - a library's user has a list of any kind; it is raised at the end
             self._source_error = error
         finally:
             self._input_closed = True
@@ -212,7 +213,7 @@ class Engine:
     async def _exchange(self, job: Job) -> Hop:
         try:
             return await self._client.exchange(job)
-        except Exception as exc:  # noqa: BLE001 - one URL's trouble with our own bug must not end the others'
+        except Exception as exc:
             log.debug("while fetching %s", job.url, exc_info=exc)
             error = Error(ErrorKind.INTERNAL, f"a bug of ours: {type(exc).__name__}: {exc}")
             return Hop(job.url, job.method, None, error, 0.0, 0.0)

@@ -5,8 +5,8 @@ All of it is frozen plain data: it pickles, compares, prints and encodes; no exc
 The structs of the hot path are made positionally, which costs a tenth of what keywords do, so a new field goes last
 and has a default.
 
-A *hop* is one request and its reply. An *attempt* is the hops from a start to a reply that is no redirect. A *result* is
-what the attempts for one entry of the input came to.
+A *hop* is one request and its reply. An *attempt* is the hops from a start to a reply that is no redirect. A *result*
+is what the attempts for one entry of the input came to.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
 """Errors of a redirect's body, which nobody reads: they do not keep us from following it."""
 
-CONTENT_HEADERS = frozenset({"content-type", "content-length", "content-encoding", "content-language", "content-location"})
+CONTENT_HEADERS = frozenset(
+    {"content-type", "content-length", "content-encoding", "content-language", "content-location"}
+)
 """Headers that describe a body and go when it goes (RFC 9110 15.4)."""
 
 
@@ -63,8 +65,8 @@ class PolicyConfig:
 
     Attributes:
         retries: How many attempts may follow the first.
-        retry_on: What is tried again, for every method: error kinds, statuses, classes of statuses. None is what can get
-            better by itself, for methods that may be repeated.
+        retry_on: What is tried again, for every method: error kinds, statuses, classes of statuses. None is what can
+            get better by itself, for methods that may be repeated.
         retry_wait: Seconds that the first wait is at most; it doubles from there.
         retry_wait_max: Seconds that any of our own waits is at most.
         retry_after_max: Seconds beyond which a server's Retry-After is not waited for: the reply is final.
@@ -158,7 +160,9 @@ class Policy:
         if any(url == seen.url and method == seen.method for seen in (*job.hops, hop)):
             return self._stray(job, hop, f"a redirect loop: {url} again")
         if len(job.hops) >= self._config.max_redirects:
-            return self._stray(job, hop, f"more than {self._config.max_redirects} redirects; allow more with --max-redirects")
+            return self._stray(
+                job, hop, f"more than {self._config.max_redirects} redirects; allow more with --max-redirects"
+            )
         request = job.request
         if body is None and job.body is not None:
             kept = tuple(header for header in request.headers if header[0].lower() not in CONTENT_HEADERS)
@@ -198,7 +202,7 @@ class Policy:
         return self._chance() * longest, "retry"
 
     def _retry_after(self, hop: Hop) -> float | None:
-        """Seconds that the server asks us to wait, never negative; None if it does not say, or not so that one could tell."""
+        """Seconds that the server asks us to wait, never negative; None if it does not say, or not clearly."""
         value = hop.header(b"retry-after")
         if value is None:
             return None

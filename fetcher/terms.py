@@ -46,6 +46,6 @@ def check_terms(option: str, terms: Iterable[str], words: frozenset[str] = froze
         elif term not in set(ErrorKind) and not _STATUS.fullmatch(term):
             extra = "".join(f", {word!r}" for word in sorted(words))
             raise UsageError(
-                f"{option} {term!r}: write error kinds, statuses such as 404 or classes such as 5xx{extra}, separated by "
-                f"commas; the kinds are {', '.join(ErrorKind)}"
+                f"{option} {term!r}: write error kinds, statuses such as 404 or classes such as 5xx{extra}, "
+                f"separated by commas; the kinds are {', '.join(ErrorKind)}"
             )

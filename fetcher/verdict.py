@@ -19,8 +19,8 @@ class VerdictConfig:
     What makes a run a failure.
 
     Attributes:
-        fail_on: Which results count: `any` failure, `none`, or error kinds, statuses and classes of statuses. A status named
-            here counts even where it is a success.
+        fail_on: Which results count: `any` failure, `none`, or error kinds, statuses and classes of statuses. A status
+            named here counts even where it is a success.
         max_failures: How many may count before the run has failed: a number, or a share of the entries such as `5%`.
         fail_fast: Stop at the first that counts.
     """

@@ -26,7 +26,7 @@ from fetcher.client.exchange import Client
 from fetcher.client.failures import CERTIFICATES, ERRNOS, KINDS, error_of
 from fetcher.client.framing import FramingError
 from fetcher.client.heads import HeadError
-from fetcher.client.resolver import LookupFailed
+from fetcher.client.resolver import LookupFailedError
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Request
 from fetcher.policy import first_job
@@ -91,7 +91,7 @@ def test_every_exception_of_aiohttp_has_a_kind(kind: type[BaseException]) -> Non
 @pytest.mark.parametrize(
     ("exc", "kind"),
     [
-        (LookupFailed("no such name", lasting=True), ErrorKind.DNS),
+        (LookupFailedError("no such name", lasting=True), ErrorKind.DNS),
         (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")), ErrorKind.DNS),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), ErrorKind.DNS),
         (socket.herror(1, "Unknown host"), ErrorKind.DNS),
@@ -159,8 +159,8 @@ def test_a_chain_that_bites_its_own_tail_ends() -> None:
 
 def test_a_name_that_does_not_exist_is_lasting() -> None:
     """Trying again does not make it exist; a lookup that failed for now may come right."""
-    assert error_of(LookupFailed("no such name", lasting=True)).lasting
-    assert not error_of(LookupFailed("the server did not answer", lasting=False)).lasting
+    assert error_of(LookupFailedError("no such name", lasting=True)).lasting
+    assert not error_of(LookupFailedError("the server did not answer", lasting=False)).lasting
 
 
 def test_no_kind_of_the_table_is_internal() -> None:

@@ -33,7 +33,7 @@ def test_hosts_take_turns_in_a_list_sorted_by_host() -> None:
         for number in range(3):
             frontier.add(job(host, number), 0.0)
 
-    assert ["a/0", "b/0", "c/0", "a/1", "b/1", "c/1", "a/2", "b/2", "c/2"] == drain(frontier)
+    assert drain(frontier) == ["a/0", "b/0", "c/0", "a/1", "b/1", "c/1", "a/2", "b/2", "c/2"]
 
 
 def test_a_job_that_is_due_later_waits_until_then() -> None:
@@ -116,7 +116,9 @@ def test_expects_says_whether_a_host_has_more_queued() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 10)), max_size=60), st.data())
-def test_nothing_is_lost_nothing_comes_twice_and_nothing_early(adds: list[tuple[str, float]], data: st.DataObject) -> None:
+def test_nothing_is_lost_nothing_comes_twice_and_nothing_early(
+    adds: list[tuple[str, float]], data: st.DataObject
+) -> None:
     """Over any order of adding, taking and the clock going on."""
     frontier = Frontier(FrontierConfig(window=1000))
     due = {number: when for number, (_, when) in enumerate(adds)}

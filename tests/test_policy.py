@@ -68,7 +68,8 @@ def test_a_status_that_cannot_get_better_is_final(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["dns", "refused", "unreachable", "connect-timeout", "disconnected", "read-timeout", "timeout", "incomplete"]
+    "kind",
+    ["dns", "refused", "unreachable", "connect-timeout", "disconnected", "read-timeout", "timeout", "incomplete"],
 )
 def test_trouble_on_the_way_is_tried_again(kind: str) -> None:
     """Connections, timeouts, cut bodies."""
@@ -102,7 +103,7 @@ def test_retries_end() -> None:
     third = again(deciding.decide(second, hop(second, 503))).job
     result = final(deciding.decide(third, hop(third, 503)))
 
-    assert [503, 503, 503] == [attempt.status for attempt in result.attempts]
+    assert [attempt.status for attempt in result.attempts] == [503, 503, 503]
 
 
 def test_waits_double_and_chance_spreads_them() -> None:
@@ -314,7 +315,7 @@ def test_a_retry_keeps_the_redirects_before_it_and_starts_at_the_hop_that_failed
 
     assert str(outcome.url) == "http://b.test/2"
     assert [str(seen.url) for seen in result.redirects] == ["http://a.test/1"]
-    assert [503, 200] == [attempt.status for attempt in result.attempts]
+    assert [attempt.status for attempt in result.attempts] == [503, 200]
 
 
 def test_an_attempt_adds_up_its_hops_and_not_what_it_waited() -> None:
@@ -333,4 +334,4 @@ def test_an_attempt_adds_up_its_hops_and_not_what_it_waited() -> None:
 def test_a_setting_that_cannot_be_is_refused(config: dict[str, object]) -> None:
     """With a sentence, before anything runs."""
     with pytest.raises(UsageError):
-        policy(**config)
+        PolicyConfig(**config)  # type: ignore[arg-type]  # per test

@@ -105,11 +105,13 @@ class Conductor:
 
     def _warn(self) -> None:
         if self._settings.insecure:
-            self._display.note("certificates are not verified (--insecure): anyone on the way can read and change replies")
+            self._display.note(
+                "certificates are not verified (--insecure): anyone on the way can read and change replies"
+            )
         if self._settings.concurrency < self._wanted:
             self._display.note(
-                f"{self._settings.concurrency} requests at once instead of {self._wanted}: the system allows no more open "
-                "files (ulimit -n)"
+                f"{self._settings.concurrency} requests at once instead of {self._wanted}: "
+                "the system allows no more open files (ulimit -n)"
             )
 
     def _end(self) -> int:
@@ -165,7 +167,7 @@ class Conductor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal ends the run in good order, the second at once. One that we inherited as ignored stays so."""
+        """The first signal ends the run in good order, the second at once. One inherited as ignored stays so."""
         loop = asyncio.get_running_loop()
         caught = []
         for name in STOPPING:

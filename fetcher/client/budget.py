@@ -1,8 +1,8 @@
 """
 Owns how many bytes of bodies there are between the sockets and the sinks.
 
-Above the limit sockets are not read. One body may always go on while nothing waits to be written, so that fifty half-read
-bodies cannot block each other; the overshoot is then at most one body.
+Above the limit sockets are not read. One body may always go on while nothing waits to be written, so that fifty
+half-read bodies cannot block each other; the overshoot is then at most one body.
 """
 
 from __future__ import annotations

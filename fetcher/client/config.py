@@ -29,7 +29,8 @@ class ClientConfig:
         keepalive: Seconds that an idle connection is kept; 0 closes each after its reply.
         max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
         body_budget: Bytes of all bodies in flight and waiting to be written; reading pauses above it.
-        headers: Sent with every request; a name given here replaces our own header of that name, None as its value drops it.
+        headers: Sent with every request. A name given here replaces our own header of that name; None as its value
+            drops it.
         user_agent: The User-Agent header.
         cacert: A PEM file of certificate authorities to trust instead of certifi's.
         insecure: Trust every certificate.

@@ -83,7 +83,7 @@ class Client:
                 connection = await self._connect(hop)
             except Exception as exc:  # noqa: BLE001 - every failure becomes a hop; one that nobody foresaw is `internal`
                 return hop.unconnected(self._connect_error(hop, exc))
-            wire = cast(Wire, connection.protocol)
+            wire = cast("Wire", connection.protocol)
             reused = wire.used
             reply = await self._converse(hop, connection, wire)
             stale = reused and reply.error is not None and reply.error.kind == ErrorKind.DISCONNECTED
@@ -110,7 +110,7 @@ class Client:
         left = hop.deadline - hop.begun
         if left < (patience.connect or inf):
             patience = ClientTimeout(connect=max(left, SHORTEST), ceil_threshold=inf)
-        connection = await self._connector.connect(cast(Any, target), [], patience)
+        connection = await self._connector.connect(cast("Any", target), [], patience)
         hop.connected = perf_counter()
         return connection
 
@@ -133,7 +133,7 @@ class Client:
                 transport.write(self._heads.request(job))
                 wire.attend(reply)
             if not reply.done.done():
-                watch = _Watch(reply, cast(asyncio.Transport, transport), hop.deadline, self._config, self._loop)
+                watch = _Watch(reply, cast("asyncio.Transport", transport), hop.deadline, self._config, self._loop)
                 await reply.done
             whole = True
         finally:

@@ -18,12 +18,12 @@ from fetcher.client.codings import CodingError
 from fetcher.client.foundation import HttpProcessingError
 from fetcher.client.framing import FramingError
 from fetcher.client.heads import HeadError
-from fetcher.client.resolver import LookupFailed
+from fetcher.client.resolver import LookupFailedError
 from fetcher.errors import ErrorKind
 from fetcher.model import Error
 
 KINDS: dict[type[BaseException], ErrorKind] = {
-    LookupFailed: ErrorKind.DNS,
+    LookupFailedError: ErrorKind.DNS,
     socket.gaierror: ErrorKind.DNS,
     socket.herror: ErrorKind.DNS,
     HeadError: ErrorKind.PROTOCOL,
@@ -125,7 +125,7 @@ CERTIFICATES: dict[int, str] = {
 def error_of(exc: BaseException) -> Error:
     """The kind and the sentence for an exception; `internal` for one that nobody foresaw."""
     kind = _kind(exc)
-    lasting = any(isinstance(cause, LookupFailed) and cause.lasting for cause in _chain(exc))
+    lasting = any(isinstance(cause, LookupFailedError) and cause.lasting for cause in _chain(exc))
     return Error(kind, _message(kind, exc), lasting)
 
 
@@ -162,7 +162,7 @@ def _message(kind: ErrorKind, exc: BaseException) -> str:
                 return "the connection was closed within the TLS handshake"
             return _in_a_line(reason.lower().replace("_", " ") if reason else str(cause))
     if kind == ErrorKind.DNS:
-        told = next((cause.strerror for cause in _chain(exc) if isinstance(cause, LookupFailed)), None)
+        told = next((cause.strerror for cause in _chain(exc) if isinstance(cause, LookupFailedError)), None)
         return told or _last_words(exc) or "the name could not be looked up"
     general = MESSAGES.get(kind)
     if general is None or kind == ErrorKind.INTERNAL:

@@ -40,7 +40,7 @@ NO_SUCH_NAME_SYSTEM = frozenset(
 )
 
 
-class LookupFailed(OSError):
+class LookupFailedError(OSError):
     """
     A name without an address.
 
@@ -60,7 +60,7 @@ class Resolver(AbstractResolver):
         self._loop = asyncio.get_running_loop()
         self._system = system
         self._threads = asyncio.Semaphore(SYSTEM_THREADS)
-        self._known: dict[tuple[str, int, int], tuple[float, list[ResolveResult] | LookupFailed]] = {}
+        self._known: dict[tuple[str, int, int], tuple[float, list[ResolveResult] | LookupFailedError]] = {}
         self._asking: dict[tuple[str, int, int], asyncio.Task[list[ResolveResult]]] = {}
         try:
             self._ares: AsyncResolver | None = AsyncResolver()
@@ -75,15 +75,15 @@ class Resolver(AbstractResolver):
         Addresses of a host, best first, never empty.
 
         Raises:
-            LookupFailed: There is none, or nobody answered.
+            LookupFailedError: There is none, or nobody answered.
         """
         key = (host, port, family)
         known = self._known.get(key)
         if known is not None:
             until, answer = known
             if monotonic() < until:
-                if isinstance(answer, LookupFailed):
-                    raise LookupFailed(str(answer.strerror), lasting=answer.lasting)
+                if isinstance(answer, LookupFailedError):
+                    raise LookupFailedError(str(answer.strerror), lasting=answer.lasting)
                 return answer
             del self._known[key]
         note("dns_started")
@@ -111,7 +111,7 @@ class Resolver(AbstractResolver):
         error = task.exception()
         if error is None:
             self._known[key] = (monotonic() + REMEMBERED, task.result())
-        elif isinstance(error, LookupFailed):
+        elif isinstance(error, LookupFailedError):
             self._known[key] = (monotonic() + FAILED, error)
         while len(self._known) > MOST:
             del self._known[next(iter(self._known))]
@@ -123,7 +123,7 @@ class Resolver(AbstractResolver):
             except OSError as error:
                 code = error.__cause__.args[0] if error.__cause__ is not None and error.__cause__.args else None
                 if code in NO_SUCH_NAME:
-                    raise LookupFailed("no such name, or it has no address", lasting=True) from error
+                    raise LookupFailedError("no such name, or it has no address", lasting=True) from error
         async with self._threads:
             return await self._ask_system(host, port, family)
 
@@ -158,7 +158,7 @@ class Resolver(AbstractResolver):
         except OSError as error:
             lasting = error.errno in NO_SUCH_NAME_SYSTEM
             message = "no such name, or it has no address" if lasting else f"the lookup failed: {error.strerror}"
-            raise LookupFailed(message, lasting=lasting) from error
+            raise LookupFailedError(message, lasting=lasting) from error
         return [
             ResolveResult(hostname=host, host=str(address[0]), port=port, family=int(kind), proto=0, flags=0)
             for kind, _, _, _, address in infos

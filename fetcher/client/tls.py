@@ -1,5 +1,7 @@
 """
-Owns whom we trust. One context for the run, made when the first https URL comes: loading certifi's list takes 10 to 20 ms.
+Owns whom we trust.
+
+One context for the run, made when the first https URL comes: loading certifi's list takes 10 to 20 ms.
 """
 
 from __future__ import annotations

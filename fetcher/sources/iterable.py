@@ -75,10 +75,19 @@ class Items:
             entries = iter(self._entries)
             while not self._over():
                 room = TAKEN if self._limit is None else min(TAKEN, self._limit - self._parser.index)
-                requests = [self._request(entry) for entry in islice(entries, room)]
+                requests: list[Request] = []
+                broken: Exception | None = None
+                try:
+                    for entry in islice(entries, room):
+                        requests.append(self._request(entry))  # noqa: PERF401 - what came before an error counts
+                except Exception as error:  # noqa: BLE001 - the iterable is the user's; raised again below
+                    broken = error
+                if requests:
+                    yield requests
+                if broken is not None:
+                    raise broken
                 if not requests:
                     break
-                yield requests
                 await asyncio.sleep(0)
         if not self._closed:
             self._total = self._parser.index

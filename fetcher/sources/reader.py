@@ -90,7 +90,9 @@ class Feed:
         UsageError: Standard input is named twice.
     """
 
-    def __init__(self, names: Sequence[str], config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
+    def __init__(
+        self, names: Sequence[str], config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()
+    ) -> None:
         self._parser = LineParser(config, headers)
         self._limit = config.limit
         self._inputs = _open_all(names)
