@@ -15,6 +15,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self
 
+from fetcher.backends.loops import run as run_loop
 from fetcher.engine import Engine
 from fetcher.model import Request, Result
 from fetcher.record import Record, make_record
@@ -135,7 +136,7 @@ def fetch_all(urls: Iterable[str | Request], settings: Settings | None = None) -
 
     def on_a_loop() -> None:
         try:
-            asyncio.run(collect())
+            run_loop(collect())
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
             failure.append(error)
 
@@ -146,7 +147,7 @@ def fetch_all(urls: Iterable[str | Request], settings: Settings | None = None) -
         if failure:
             raise failure[0]
     else:
-        asyncio.run(collect())
+        run_loop(collect())
     records.sort(key=lambda record: record.index)
     return records
 
