@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetcher.errors import AfetchError, ErrorKind, FetchError, SinkError, SourceError, UsageError
+    from fetcher.errors import AfetchError, ErrorKind, SinkError, SourceError, UsageError
     from fetcher.library import fetch, fetch_all
-    from fetcher.record import Record
+    from fetcher.record import FetchError, Record
     from fetcher.settings import Settings
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ __all__ = [
 _HOMES = {
     "AfetchError": "fetcher.errors",
     "ErrorKind": "fetcher.errors",
-    "FetchError": "fetcher.errors",
+    "FetchError": "fetcher.record",
     "Record": "fetcher.record",
     "Settings": "fetcher.settings",
     "SinkError": "fetcher.errors",

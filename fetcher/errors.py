@@ -7,16 +7,12 @@ A failed fetch is a value (`fetcher.model.Error`), never an exception. Exception
      ├─ UsageError    an option or a setting that cannot be            exit status 2
      ├─ SourceError   an input that cannot be read                     exit status 2
      ├─ SinkError     an output that cannot be written                 exit status 2
-     └─ FetchError    a record's failure, when the library's user asks for it as an exception
+     └─ FetchError    a record's failure, when the library's user asks for it as an exception (`fetcher.record`)
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fetcher.record import Record
 
 
 class ErrorKind(StrEnum):
@@ -61,11 +57,3 @@ class SourceError(AfetchError):
 
 class SinkError(AfetchError):
     """An output that cannot be written."""
-
-
-class FetchError(AfetchError):
-    """A record that is not ok, raised by `Record.raise_for_status`; the record is at `record`."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(f"{record.url}: {record.verdict()}")
-        self.record = record

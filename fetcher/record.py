@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from fetcher.bodies import NOTHING, BodyEncoding, BodyMode, read_body, read_label
-from fetcher.errors import ErrorKind, FetchError, UsageError
+from fetcher.errors import AfetchError, ErrorKind, UsageError
 from fetcher.model import Attempt, Error, Hop, Result, Timings
 
 SCHEMA_ID = "urn:afetch:record:1"
@@ -180,6 +180,14 @@ class Record(Struct, frozen=True):
         if not self.ok:
             raise FetchError(self)
         return self
+
+
+class FetchError(AfetchError):
+    """A record that is not ok; it is at `record`."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"{record.url}: {record.verdict()}")
+        self.record = record
 
 
 def make_record(result: Result, config: RecordConfig) -> Record:

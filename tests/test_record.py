@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # it
 from msgspec.structs import replace
 
 from fetcher.bodies import BodyMode, decode, read_label
-from fetcher.errors import ErrorKind, FetchError, UsageError
+from fetcher.errors import ErrorKind, UsageError
 from fetcher.model import Error, Request, Result
-from fetcher.record import Record, RecordConfig, encode, make_record, schema
+from fetcher.record import FetchError, Record, RecordConfig, encode, make_record, schema
 from tests.samples import BODY, HTTP, failed_result, reply, sample_record, sample_result, unsent_result
 
 FIELDS = [
