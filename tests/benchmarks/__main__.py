@@ -1,0 +1,50 @@
+"""Owns the command: `python -m tests.benchmarks [memory|budget|frontier|small]… [--json FILE] [--runs N]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks import bench_budget, bench_frontier, bench_memory, bench_small
+from tests.benchmarks.lab import Lab
+from tests.benchmarks.report import Plan, Report, machine
+
+BENCHMARKS = {
+    "memory": bench_memory,
+    "budget": bench_budget,
+    "frontier": bench_frontier,
+    "small": bench_small,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure afetch on this machine.")
+    parser.add_argument("benchmark", nargs="*", help=f"{', '.join(BENCHMARKS)}; without any: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--runs", type=int, metavar="N", help="rounds of what is compared in turns")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on counts and sizes, to try it out")
+    options = parser.parse_args(arguments)
+    names = options.benchmark or list(BENCHMARKS)
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    plan = Plan(options.runs, options.scale)
+    report = Report()
+    about = machine()
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    for name in names:
+        report.begin(name, BENCHMARKS[name].TITLE)
+        # A server of its own, so that no benchmark finds what another left.
+        with Lab() as lab:
+            about["server"] = lab.server
+            BENCHMARKS[name].run(lab, plan, report)
+    if options.json is not None:
+        kept = {"machine": about, "scale": plan.scale, "benchmarks": report.rows}
+        options.json.write_text(json.dumps(kept, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

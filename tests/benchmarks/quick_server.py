@@ -1,0 +1,45 @@
+"""Owns the server of the lab where there is no nginx: `python -m tests.benchmarks.quick_server DESCRIPTOR ROOT`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+from tests.benchmarks.lab import json_body
+
+
+async def serve(listener: socket.socket, root: Path) -> None:
+    """Answer whoever connects, for ever."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                target = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
+                await _answer(writer, target, root)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(converse, sock=listener)
+    await server.serve_forever()
+
+
+async def _answer(writer: asyncio.StreamWriter, target: str, root: Path) -> None:
+    kind, body, file = "text/plain", b"ok", None
+    if target.startswith("/json/"):
+        kind, body = "application/json", json_body(target).encode()
+    elif not target.startswith("/tiny/"):
+        file = root / target.partition("?")[0].lstrip("/")
+        kind, body = ("text/plain" if file.suffix == ".txt" else "application/octet-stream"), b""
+    size = file.stat().st_size if file is not None else len(body)
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body)
+    await writer.drain()
+    if file is not None:
+        with file.open("rb") as content:
+            await asyncio.get_running_loop().sendfile(writer.transport, content)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as inherited:
+        asyncio.run(serve(inherited, Path(sys.argv[2])))
