@@ -29,7 +29,7 @@ _PORT = re.compile(r"0{0,9}[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._\-]+")
 _PASSWORD = re.compile(r"(://[^/?#\\:@]*:)[^/?#\\]*(?=@)")
 
-ORIGINS = 16_384
+ORIGINS = 8_192
 """Origins whose parsing is remembered."""
 
 

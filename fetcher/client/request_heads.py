@@ -22,7 +22,7 @@ CREDENTIALS = frozenset(
 )
 """Headers that never follow a redirect to another origin, in lower case."""
 
-PREPARED = 16_384
+PREPARED = 4_096
 """Origins whose heads are kept ready."""
 
 ENCODINGS = "gzip, deflate, br, zstd"
