@@ -15,7 +15,7 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -65,7 +65,7 @@ class MakeTlsSite(Protocol):
 class MakeNginx(Protocol):
     """Starts nginx with this in its `server` block; see `tests.servers.Nginx`."""
 
-    def __call__(self, server: str = "", *, root: Path | None = None, tls: bool = False) -> Nginx: ...
+    def __call__(self, server: str = "", *, http: str = "", root: Path | None = None, tls: bool = False) -> Nginx: ...
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,18 @@ class Afetch:
         stdout: int | None = subprocess.PIPE,
         stderr: int | None = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
+        shell: str = "",
+        command: Sequence[str] = COMMAND,
     ) -> subprocess.Popen[bytes]:
-        """The command as a process that runs, for tests that interrupt it; it is killed at the test's end."""
+        """
+        The command as a process that runs, for tests that interrupt it; it is killed at the test's end.
+
+        Args:
+            shell: What sh does with it, as `"$@"`: `ulimit -n 40; exec "$@"`.
+            command: Another way to begin it.
+        """
         process = subprocess.Popen(
-            [*COMMAND, *args],
+            [*(("sh", "-c", shell, "sh") if shell else ()), *command, *args],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -275,8 +283,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeNginx]:
         missing("nginx")
     with contextlib.ExitStack() as running:
 
-        def make(server: str = "", *, root: Path | None = None, tls: bool = False) -> Nginx:
-            started = Nginx(tmp_path_factory.mktemp("nginx"), program, server, root=root, tls=tls)
+        def make(server: str = "", *, http: str = "", root: Path | None = None, tls: bool = False) -> Nginx:
+            started = Nginx(tmp_path_factory.mktemp("nginx"), program, server, http=http, root=root, tls=tls)
             running.callback(started.stop)
             return started
 

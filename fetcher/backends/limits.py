@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fetcher.errors import UsageError
+
 SPARE = 64
 """Descriptors for everything that is not a slot: standard streams, outputs, lookups, the loop's own."""
 
 PER_SLOT = 2
 """A slot's own connection, and an idle one that is kept, or the second address that is tried beside the first."""
+
+LEAST = 32
+"""Descriptors below which not even the loop, the files and one slot surely have theirs."""
 
 ENOUGH = 65_536
 """Where the hard limit is none at all; macOS refuses an unlimited soft one."""
@@ -17,6 +22,9 @@ def fit_descriptors(wanted: int) -> int:
     How many slots there are descriptors for, at most `wanted`; the soft limit is raised to the hard one.
 
     Windows has no such limit.
+
+    Raises:
+        UsageError: There are not even enough for one.
     """
     try:
         import resource
@@ -31,4 +39,6 @@ def fit_descriptors(wanted: int) -> int:
         except (ValueError, OSError):
             # macOS has a limit below the hard one that it tells nobody; what we have is what there is.
             goal = soft
+    if goal < LEAST:
+        raise UsageError(f"the system allows {goal} open files, too few to begin; allow more (ulimit -n {LEAST})")
     return max(1, min(wanted, (goal - SPARE) // PER_SLOT))

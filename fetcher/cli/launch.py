@@ -25,7 +25,7 @@ from fetcher.sinks.protocol import Output
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.summary import Facts, show
-from fetcher.terminal import is_terminal, same_terminal
+from fetcher.terminal import counted, is_terminal, same_terminal
 
 STOPPING = {
     name: status
@@ -46,6 +46,8 @@ def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, s
     Raises:
         AfetchError: It could not begin: an input cannot be read, an output cannot be written, a setting cannot be.
     """
+    # Before there is a loop, which takes descriptors of its own.
+    fit_descriptors(settings.concurrency)
 
     async def main() -> int:
         feed = Feed(sources, settings, settings.headers)
@@ -110,7 +112,7 @@ class Conductor:
             )
         if self._settings.concurrency < self._wanted:
             self._display.note(
-                f"{self._settings.concurrency} requests at once instead of {self._wanted}: "
+                f"{counted(self._settings.concurrency, 'request')} at once instead of {self._wanted:,}: "
                 "the system allows no more open files (ulimit -n)"
             )
 
@@ -122,7 +124,7 @@ class Conductor:
         if not self._screen.quiet:
             show(run.stats, self._facts())
         if failure is not None:
-            complain(f"{failure}; {run.unrecorded:,} entries have no record")
+            complain(str(failure))
             return ExitStatus.UNUSABLE
         if run.source_error is not None:
             complain(str(run.source_error))

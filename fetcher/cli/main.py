@@ -38,6 +38,8 @@ from fetcher.sinks.config import OutputConfig
 
 C = TypeVar("C")
 
+_STANDARD_ERROR = 2
+
 _HELP = rich_click.RichHelpConfiguration(
     theme="default-slim",
     enable_theme_env_var=False,
@@ -120,6 +122,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The command's entry point."""
+    _fill_standard_descriptors()
     # `afetch --help | head -1` ends as other commands do, without a word about it.
     _default_pipes(default=True)
     _leave(main())
@@ -131,6 +134,19 @@ def _leave(status: int) -> NoReturn:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(status)
+
+
+def _fill_standard_descriptors() -> None:
+    """
+    Put /dev/null where a standard stream was closed (`2>&-`), or a socket of ours would get its number.
+
+    libuv aborts the process when it is to close such a one. `sys.stdin` and its like stay None, which says what was closed.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
 
 
 def _sources(given: tuple[str, ...]) -> tuple[str, ...]:
