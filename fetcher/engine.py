@@ -204,6 +204,8 @@ class Engine:
                     finally:
                         self.in_flight -= 1
                 self._settle(job, hop)
+                # Its body is the outlet's now: kept here until the next hop, every idle slot would hold one beyond the budget.
+                del hop
                 if self._outlet.full():
                     await self._outlet.room()
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ import pytest
 
 from fetcher import ErrorKind, FetchError, Record, Settings, UsageError, fetch, fetch_all
 from fetcher.demo.answers import later, page
+from fetcher.model import Hop
 from tests.conftest import MakeRawServer, MakeSite, MakeTlsSite
 from tests.servers import Certificate, Close, Hang, Pause, Request, Reset, Site, reply
 
@@ -396,6 +397,20 @@ def test_bodies_above_the_budget_arrive_all_the_same(site: Site) -> None:
     records = fetch_all(urls, settings(body_budget=3_000_000, concurrency=10))
 
     assert [record.bytes for record in records] == [len(body)] * 10
+
+
+async def test_a_body_is_held_by_no_slot_once_it_is_delivered(site: Site) -> None:
+    """Fifty slots that each kept their last body until the next one is whole would hold fifty beyond the budget."""
+    gate = site.gate()
+
+    async with fetch([site.page("a body"), gate.url], settings(concurrency=1)) as records:
+        first = (await anext(aiter(records))).ok
+        await asyncio.to_thread(site.wait, 2)
+        held = [hop.body for hop in gc.get_objects() if type(hop) is Hop]
+        gate.open()
+
+    assert first
+    assert held == []
 
 
 def test_requests_go_out_byte_for_byte(site: Site) -> None:
