@@ -538,11 +538,19 @@ class Nginx(Foreign):
     """
 
     def __init__(
-        self, folder: Path, program: str, server: str = "", *, root: Path | None = None, tls: bool = False
+        self,
+        folder: Path,
+        program: str,
+        server: str = "",
+        *,
+        http: str = "",
+        root: Path | None = None,
+        tls: bool = False,
     ) -> None:
         """
         Args:
             server: What stands in the `server` block, beside `listen` and `root`.
+            http: What stands in the `http` block round it: zones and maps.
             tls: Listen for TLS; `server` names the certificate.
         """
         super().__init__(folder)
@@ -569,6 +577,7 @@ class Nginx(Foreign):
                 {f"include {types};" if types.exists() else ""}
                 default_type application/octet-stream;
                 {temporary}
+                {http}
                 server {{
                     listen {LOOPBACK}:{self.port} {"ssl" if tls else ""};
                     root {self.root};
