@@ -204,7 +204,7 @@ class Engine:
                     finally:
                         self.in_flight -= 1
                 self._settle(job, hop)
-                # Its body is the outlet's now: kept here until the next hop, every idle slot would hold one beyond the budget.
+                # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
                 del hop
                 if self._outlet.full():
                     await self._outlet.room()
