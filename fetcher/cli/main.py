@@ -140,7 +140,8 @@ def _fill_standard_descriptors() -> None:
     """
     Put /dev/null where a standard stream was closed (`2>&-`), or a socket of ours would get its number.
 
-    libuv aborts the process when it is to close such a one. `sys.stdin` and its like stay None, which says what was closed.
+    libuv aborts the process when it is to close such a one. `sys.stdin` and its like stay None, which says what was
+    closed.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= _STANDARD_ERROR:
