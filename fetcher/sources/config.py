@@ -42,7 +42,9 @@ def _check_base(base: str) -> None:
     try:
         parse_url(base.strip())
     except UrlError as error:
-        raise UsageError(f"base-url {masked(base)!r}: {error}") from error
+        # A base is no way out of a base without a scheme.
+        why = str(error).removesuffix(", or give --base-url")
+        raise UsageError(f"base-url {masked(base)!r}: {why}") from error
     if "?" in base or "#" in base:
         raise UsageError(
             f"base-url {masked(base)!r}: entries are appended to its path, so it can have no query and no fragment; "

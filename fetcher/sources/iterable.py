@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sized
 from itertools import islice
 
 from msgspec.structs import replace
@@ -58,7 +58,7 @@ class Items:
             return self._total
         return len(self._entries) if self._limit is None else min(len(self._entries), self._limit)
 
-    async def batches(self) -> AsyncIterator[list[Request]]:
+    async def batches(self) -> AsyncGenerator[list[Request], None]:
         """
         Requests as `Source` promises them; those of an async iterable one by one, as soon as each is there.
 

@@ -70,12 +70,11 @@ class LineSplitter:
 
     def finish(self) -> list[str]:
         """The last line, if it has no line end."""
-        block = b""
-        if not self._begun:
-            block, self._tail = self._tail, b""
+        tail, self._tail = self._tail, b""
         if self._utf16 is not None:
-            block = self._utf16.decode(b"", final=True).encode("utf-8", "replace")
-        tail, self._tail = _cut(self._tail + block), b""
+            tail = _cut(tail + self._utf16.decode(b"", final=True).encode("utf-8", "replace"))
+        # An input of one byte was kept for the mark it could begin, and the byte may be a line end.
+        tail = tail.removesuffix(b"\n")
         return [_decoded(tail)] if tail else []
 
     def _utf8(self, block: bytes) -> bytes:

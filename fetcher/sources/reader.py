@@ -17,7 +17,7 @@ import stat
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -126,7 +126,7 @@ class Feed:
             return self._limit if self._parser.full else None
         return self._within(given + round(self._lines * sum(sizes) / self._used))
 
-    async def batches(self) -> AsyncIterator[list[Request]]:
+    async def batches(self) -> AsyncGenerator[list[Request], None]:
         """Requests as `Source` promises them. The sources are closed when this ends, whichever way it does."""
         loop = asyncio.get_running_loop()
         try:
