@@ -97,7 +97,7 @@ def interrupted(afetch: Afetch, site: Site, *args: str) -> tuple[int, str, str]:
 def test_ctrl_c_lets_what_is_under_way_finish_and_gives_up_what_hangs(
     afetch: Afetch, site: Site, tmp_path: Path
 ) -> None:
-    """The grace is five seconds; what came in it has its record, the array is closed, and the summary counts the rest."""
+    """The grace is five seconds; what came in it has its record, the array is closed, the summary counts the rest."""
     path = tmp_path / "out.json"
     begun = time.monotonic()
 
@@ -227,7 +227,7 @@ def test_a_lookup_that_hangs_does_not_hold_the_exit(afetch: Afetch) -> None:
     status, out, _ = end(process)
 
     assert status == 1
-    assert out.startswith("-\t-\t") or out.startswith("-\t0\t")
+    assert out.startswith("-\t")
     assert "dns: " in out or "connect-timeout: " in out
 
 
@@ -399,7 +399,7 @@ def test_an_input_that_breaks_off_is_told_after_what_was_read_is_done(afetch: Af
     """A disk that fails in the middle of a list: the entries before it have their records, the status is 2."""
     list_ = afetch.folder / "list.txt"
     list_.write_text(f"{site.page('x')}\n" * 3)
-    # Our own memory file: readable at its start never, so that the second source fails when it is read, not when opened.
+    # Our own memory can be opened but not read at its start.
     process = afetch.start("list.txt", "/proc/self/mem")
 
     status, out, err = end(process)

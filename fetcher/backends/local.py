@@ -70,6 +70,11 @@ class LocalRun:
         return self._engine.in_flight
 
     @property
+    def unwritten(self) -> int:
+        """Results that wait to be written."""
+        return self._writer.queued
+
+    @property
     def unrecorded(self) -> int:
         """Entries without a record, as far as the list is known."""
         known = self._source.total or self._source.estimate() or 0

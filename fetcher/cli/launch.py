@@ -38,6 +38,9 @@ STOPPING = {
 }
 """Signals that end a run in good order, once, and at once the second time."""
 
+BACKLOG = 100
+"""Results that wait to be written without anybody noticing."""
+
 
 def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, screen: ScreenConfig) -> int:
     """
@@ -161,11 +164,13 @@ class Conductor:
             return
         self._signal = name
         self._run.stop()
-        under_way = self._run.in_flight
-        if under_way:
-            self._display.note(
-                f"stopping: {under_way:,} under way have up to {GRACE:g} s; once more to end at once", level=Level.INFO
-            )
+        rest = []
+        if self._run.in_flight:
+            rest.append(f"{self._run.in_flight:,} under way have up to {GRACE:g} s")
+        if self._run.unwritten > BACKLOG:
+            rest.append(f"{self._run.unwritten:,} records wait to be written")
+        if rest:
+            self._display.note(f"stopping: {', '.join(rest)}; once more to end at once", level=Level.INFO)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import errno
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -128,8 +128,9 @@ class Descriptor:
         view = memoryview(data)
         done = 0
         try:
-            while done < len(data):
-                done += self._some(view[done:], stop)
+            for end in self._ends(pieces):
+                while done < end:
+                    done += self._some(view[done:end], stop)
         except OSError as error:
             self._account(pieces, done)
             if isinstance(error, ConnectionError):
@@ -156,6 +157,17 @@ class Descriptor:
             self._owned = False
             with self._translated():
                 os.close(self._descriptor)
+
+    def _ends(self, pieces: list[bytes]) -> Iterator[int]:
+        """Where a write may end: a pipe whose reader is given up has whole records as long as they are small."""
+        end = size = 0
+        for piece in pieces:
+            if size and self._poll is not None and size + len(piece) > select.PIPE_BUF:
+                yield end
+                size = 0
+            size += len(piece)
+            end += len(piece)
+        yield end
 
     def _some(self, view: memoryview, stop: Event) -> int:
         """Write some of it, once there is room; how many bytes."""
