@@ -71,14 +71,14 @@ class LocalRun:
 
     @property
     def unwritten(self) -> int:
-        """Results that wait to be written."""
-        return self._writer.queued
+        """Results that wait to be written, or never will be."""
+        return self._writer.unwritten
 
     @property
     def unrecorded(self) -> int:
         """Entries without a record, as far as the list is known."""
         known = self._source.total or self._source.estimate() or 0
-        return max(self._engine.taken, known) - self.stats.results + self._writer.queued
+        return max(self._engine.taken, known) - self.stats.results + self._writer.unwritten
 
     @property
     def stopped(self) -> bool:

@@ -41,7 +41,14 @@ class AbandonedError(Exception):
 
 
 class Destination(Protocol):
-    """A place for bytes. `write` raises as `Output.flush` does, and `AbandonedError`."""
+    """
+    A place for bytes. `write` raises as `Output.flush` does, and `AbandonedError`.
+
+    Attributes:
+        written: How many pieces are in it whole.
+    """
+
+    written: int
 
     def begin(self) -> None:
         """Make ready."""
@@ -65,6 +72,7 @@ class Function:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        self.written = 0
 
     def begin(self) -> None:
         """Nothing."""
@@ -78,6 +86,7 @@ class Function:
             raise
         except OSError as error:
             raise SinkError(sentence("standard output", error)) from error
+        self.written += len(pieces)
 
     def mend(self, last: bytes) -> None:
         """Nothing: what is shown is shown."""
@@ -114,6 +123,7 @@ class Descriptor:
             self._poll.register(descriptor, select.POLLOUT)
         self._whole = 0
         self._last = 0
+        self.written = 0
 
     def begin(self) -> None:
         """Empty the file, where it is to be replaced."""
@@ -131,6 +141,9 @@ class Descriptor:
             for end in self._ends(pieces):
                 while done < end:
                     done += self._some(view[done:end], stop)
+        except AbandonedError:
+            self._account(pieces, done)
+            raise
         except OSError as error:
             self._account(pieces, done)
             if isinstance(error, ConnectionError):
@@ -138,6 +151,7 @@ class Descriptor:
             raise SinkError(sentence(self._name, error)) from error
         self._whole += done
         self._last = len(pieces[-1])
+        self.written += len(pieces)
 
     def mend(self, last: bytes) -> None:
         """End the file well-formed, for the price of its last record where there is no room for even that."""
@@ -145,6 +159,7 @@ class Descriptor:
             return
         if not self._appended(last) and self._whole > self._last:
             self._take_back(self._last)
+            self.written -= 1
             self._appended(last)
 
     def close(self) -> None:
@@ -190,6 +205,7 @@ class Descriptor:
             done -= len(piece)
             self._whole += len(piece)
             self._last = len(piece)
+            self.written += 1
         if done and self._regular:
             self._take_back(done)
             self._whole += done

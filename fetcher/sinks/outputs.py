@@ -56,16 +56,26 @@ class ByteOutput:
         self._destination = destination
         self._pieces: list[bytes] = []
         self._waiting = 0
+        self._records = 0
+        self._begun = 0
         self._failed = False
+
+    @property
+    def written(self) -> int:
+        """Records that are in the place, whole."""
+        # What makes the format well-formed is written like a record, before all of them and behind.
+        return min(self._records, max(0, self._destination.written - self._begun))
 
     def begin(self) -> None:
         """Make the place ready, and begin the format."""
         self._destination.begin()
         self._keep(self._sink.begin())
+        self._begun = len(self._pieces)
 
     def add(self, record: Record) -> int:
         """Take a record in; how many bytes wait for `flush` now."""
         self._keep(self._sink.one(record))
+        self._records += 1
         return self._waiting
 
     def flush(self, stop: Event) -> None:

@@ -32,6 +32,11 @@ class Output(Protocol):
     what was written is as well-formed by then as can be, and only `close` may follow.
     """
 
+    @property
+    def written(self) -> int:
+        """Records that are in the place, whole; for any thread."""
+        ...
+
     def begin(self) -> None:
         """Make ready; an old file that is to be replaced is emptied here and not before."""
         ...

@@ -72,8 +72,13 @@ class Writer:
 
     @property
     def queued(self) -> int:
-        """Results not written yet; after the end, those that never will be."""
+        """Results that the thread has not taken yet."""
         return self._put - self._left
+
+    @property
+    def unwritten(self) -> int:
+        """Results that are not in every output; after the end, those that never will be."""
+        return max((self._put - output.written for output in self._outputs), default=self.queued)
 
     @property
     def queued_bytes(self) -> int:
