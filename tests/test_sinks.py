@@ -573,6 +573,44 @@ def test_writes_through_a_pipe_that_is_full(blocking: bool) -> None:
     assert read == data
 
 
+def test_tries_again_where_somebody_else_took_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that had room when it was asked and has none when it is written to (it is shared) is asked again."""
+    reader, writer = os.pipe()
+    place = Descriptor(writer, "pipe", owned=True)
+    write, refusals = os.write, [BlockingIOError(), BlockingIOError()]
+
+    def shared(descriptor: int, data: bytes) -> int:
+        if refusals:
+            raise refusals.pop()
+        return write(descriptor, data)
+
+    monkeypatch.setattr("fetcher.sinks.files.os.write", shared)
+    place.write([b"whole"], NEVER)
+    place.close()
+
+    with os.fdopen(reader, "rb") as file:
+        assert file.read() == b"whole"
+    assert refusals == []
+
+
+def test_tears_no_small_record_on_a_pipe_that_is_given_up() -> None:
+    """What a stalled pipe has taken when it is given up ends with a whole record, and those are counted."""
+    reader, writer = os.pipe()
+    place = Descriptor(writer, "pipe", owned=True)
+    stop = threading.Event()
+    stop.set()
+    piece = b"x" * 999 + b"\n"
+
+    with pytest.raises(AbandonedError):
+        place.write([piece] * 1_000, stop)
+
+    place.close()
+    with os.fdopen(reader, "rb") as file:
+        read = file.read()
+    assert 0 < len(read) < 1_000_000
+    assert read == piece * place.written
+
+
 def test_stops_waiting_for_a_reader_that_does_not_read() -> None:
     """A blocking pipe that is full does not hold the writer once it was told to stop."""
     reader, writer = os.pipe()

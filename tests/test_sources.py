@@ -229,10 +229,13 @@ def test_reads_the_longest_line() -> None:
     longest = f"http://example.com/{path}x"
     assert len(longest.encode()) == LONGEST
 
-    fits, exceeds = read(f"{longest}\n{longest}x\n".encode())
+    stray = b"http://example.com/".ljust(LONGEST, b"\xe9")
+
+    fits, exceeds, in_latin_1 = read(f"{longest}\n{longest}x\n".encode() + stray)
 
     assert fits.error is None
     assert exceeds.error is not None
+    assert in_latin_1.error is None
 
 
 def test_holds_no_more_of_an_endless_line_than_the_longest() -> None:
@@ -273,6 +276,8 @@ PIECES = st.sampled_from(
 @example(b"\xef\xbb\xbf#\nhttp://example.com/\xc3\xa9", [1, 2, 3, 27])
 @example(b"x" * LONGEST + b" @\nhttp://example.com/", [LONGEST, LONGEST + 1, LONGEST + 2])
 @example(b" " * LONGEST + b"#\n", [LONGEST])
+@example(b" " * (LONGEST + 1) + b"#x\n", [LONGEST + 2])
+@example(b"http://u:" + b"x" * LONGEST + b"@h.example/\n", [LONGEST + 15])
 def test_gives_the_same_requests_wherever_the_blocks_end(data: bytes, blocks: list[int]) -> None:
     """How an input arrives does not change what is in it."""
     assert read(data, blocks=blocks) == read(data)
@@ -442,6 +447,27 @@ async def test_reads_a_non_blocking_pipe(pipe: tuple[str, int]) -> None:
     assert sent(await waiting) == ["http://a.example/"]
     os.close(writer)
     assert [batch async for batch in batches] == []
+
+
+async def test_reads_again_where_somebody_else_was_quicker(
+    pipe: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard input that is shared may be empty by the time it is read: that is no error and no end."""
+    name, writer = pipe
+    os.write(writer, b"http://a.example/\n")
+    os.close(writer)
+    read, refusals = os.read, [BlockingIOError(), BlockingIOError()]
+
+    def shared(descriptor: int, size: int) -> bytes:
+        if refusals:
+            raise refusals.pop()
+        return read(descriptor, size)
+
+    feed = Feed([name], SourceConfig())
+    monkeypatch.setattr("fetcher.sources.reader.os.read", shared)
+
+    assert sent(await drain(feed)) == ["http://a.example/"]
+    assert refusals == []
 
 
 async def test_reads_only_a_few_blocks_ahead(pipe: tuple[str, int]) -> None:

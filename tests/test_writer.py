@@ -130,7 +130,7 @@ def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix:
     assert closed
     assert path.read_bytes() == b"".join(said)
     assert (ear.count, ear.size) == (1_000, 1_000 * len(BODY))
-    assert (writing.queued, writing.queued_bytes, ear.errors) == (0, 0, [])
+    assert (writing.queued, writing.queued_bytes, writing.unwritten, ear.errors) == (0, 0, 0, [])
 
 
 def test_writes_at_once_what_comes_alone(ear: Ear) -> None:
@@ -241,7 +241,7 @@ def test_abandons_a_reader_that_does_not_read(tmp_path: Path, ear: Ear) -> None:
     written = json.loads(path.read_bytes())
     assert [record["index"] for record in written] == list(range(len(written)))
     assert len(written) < 50
-    assert writing.queued >= 50 - len(written)
+    assert writing.unwritten == 50
     assert ear.errors == []
 
 
@@ -260,7 +260,79 @@ def test_abandoning_writes_nothing_of_the_queue(tmp_path: Path, ear: Ear) -> Non
 
     assert writing.close(PATIENCE)
     assert [record["index"] for record in json.loads(b"".join(gate.calls))] == [0]
+    assert (writing.queued, writing.unwritten) == (99, 99)
+
+
+class Slow(JsonLines):
+    """A sink that takes its time over a record, until the test says so."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+
+    def one(self, record: Record) -> bytes:
+        self.entered.set()
+        assert self.opened.wait(PATIENCE)
+        return super().one(record)
+
+
+def test_abandoning_ends_after_the_record_at_hand(ear: Ear) -> None:
+    """The record that is being made is written whole, and none after it."""
+    sink, seen = Slow(), list[bytes]()
+    writing = writer(ear, ByteOutput(sink, Function(seen.append)))
+    for index in range(100):
+        writing.put(numbered(index))
+    assert sink.entered.wait(PATIENCE)
+
+    assert not writing.abandon(0.0)
+    sink.opened.set()
+
+    assert writing.close(PATIENCE)
+    assert [json.loads(line)["index"] for line in b"".join(seen).splitlines()] == [0]
     assert writing.queued == 99
+
+
+class Broken:
+    """An output of its own kind, which fails whenever it is written to."""
+
+    written = 0
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def add(self, record: Record) -> int:
+        self.calls.append(f"add {record.index}")
+        return 0
+
+    def flush(self, stop: threading.Event) -> None:
+        del stop
+        self.calls.append("flush")
+        raise SinkError("broken")
+
+    def end(self, stop: threading.Event) -> None:
+        del stop
+        self.calls.append("end")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_an_output_that_failed_is_only_closed(ear: Ear) -> None:
+    """Whatever kind of output it is: after its error it gets no record and no end, and is told of once."""
+    output = Broken()
+    writing = writer(ear, output)
+
+    writing.put(numbered(0))
+    ear.until(lambda: bool(ear.batches))
+    writing.put(numbered(1))
+
+    assert writing.close(PATIENCE)
+    assert output.calls == ["begin", "add 0", "flush", "close"]
+    assert [str(error) for error in ear.errors] == ["broken"]
+    assert (writing.queued, writing.unwritten) == (0, 2)
 
 
 def test_a_reader_that_left_is_reported_once(ear: Ear) -> None:
@@ -297,6 +369,7 @@ def test_a_full_disk_is_reported_once_and_the_others_go_on(tmp_path: Path, ear: 
     assert isinstance(error, SinkError)
     assert str(error) == "/dev/full: no space is left; make room or choose another place with --output"
     assert len(path.read_bytes().splitlines()) == 10
+    assert (writing.queued, writing.unwritten) == (0, 10)
 
 
 def test_an_end_that_cannot_be_written_is_reported(ear: Ear) -> None:
