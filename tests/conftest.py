@@ -122,17 +122,17 @@ class Afetch:
         stderr: int | None = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
         shell: str = "",
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """
         The command as a process that runs, for tests that interrupt it; it is killed at the test's end.
 
         Args:
             shell: What sh does with it, as `"$@"`: `ulimit -n 40; exec "$@"`.
-            command: Another way to begin it.
+            command: Another way to begin it than `COMMAND`.
         """
         process = subprocess.Popen(
-            [*(("sh", "-c", shell, "sh") if shell else ()), *command, *args],
+            [*(("sh", "-c", shell, "sh") if shell else ()), *(command or COMMAND), *args],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
