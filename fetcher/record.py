@@ -201,6 +201,11 @@ def encode(record: Record) -> bytes:
     return _ENCODER.encode(record)
 
 
+def encode_line(record: Record) -> bytes:
+    """The record as one line of JSON, with the line's end; a large one is not copied for that."""
+    return _ENCODER.encode_lines((record,))
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a record."""
     [record], parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")

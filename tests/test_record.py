@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from fetcher.bodies import BodyMode, decode, read_label
 from fetcher.errors import ErrorKind, UsageError
 from fetcher.model import Error, Request, Result
-from fetcher.record import FetchError, Record, RecordConfig, encode, make_record, schema
+from fetcher.record import FetchError, Record, RecordConfig, encode, encode_line, make_record, schema
 from tests.samples import BODY, HTTP, failed_result, reply, sample_record, sample_result, unsent_result
 
 FIELDS = [
@@ -63,6 +63,15 @@ def line_of(result: Result, body: BodyMode = "auto") -> dict[str, Any]:
     assert b"\n" not in line
     read: dict[str, Any] = json.loads(line.decode(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     return read
+
+
+def test_a_line_is_the_record_and_its_end() -> None:
+    """JSON Lines: what `encode` gives, and a newline that costs no copy."""
+    record = sample_record()
+
+    line = encode_line(record)
+
+    assert line == encode(record) + b"\n"
 
 
 def test_a_reply_becomes_one_line_of_json() -> None:

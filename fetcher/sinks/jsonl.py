@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetcher.record import Record, encode
+from fetcher.record import Record, encode_line
 
 
 class JsonLines:
@@ -14,7 +14,7 @@ class JsonLines:
 
     def one(self, record: Record) -> bytes:
         """The record's line."""
-        return encode(record) + b"\n"
+        return encode_line(record)
 
     def end(self) -> bytes:
         """Nothing: it is well-formed after every line."""
