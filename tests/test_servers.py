@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import http.client
 import json
 import socket
@@ -15,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fetcher.demo.server import Listener, Wire
 from tests import conftest
 from tests.conftest import Afetch, MakeNginx, MakeRawServer, MakeSite, MakeTlsSite
 from tests.servers import PATIENCE, Authority, Certificate, Close, Hang, Httpbin, Pause, Request, Reset, Site, reply
@@ -403,3 +407,25 @@ def test_afetch_fixture_gives_back_what_the_process_said(afetch: Afetch, monkeyp
 
     assert (done.returncode, done.stderr) == (3, "argument\n")
     assert done.records == [{"url": "ü"}]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_listener_that_closes_loses_no_connection_that_just_came(turns: int) -> None:
+    """However far the loop has come with it: one that is lost is a warning of some later test, and so its failure."""
+
+    async def serve(wire: Wire) -> None:
+        await wire.until_gone()
+
+    listener = Listener(serve)
+    await listener.__aenter__()
+    client = socket.create_connection((listener.host, listener.port))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    await listener.__aexit__(None, None, None)
+
+    with client:
+        client.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    gc.collect()

@@ -27,6 +27,9 @@ HEAD_LIMIT = 1024 * 1024
 BACKLOG = 1024
 """Connections that may wait to be accepted: a bulk fetcher opens hundreds at once."""
 
+ACCEPTING = 4
+"""Turns of the loop between a connection that asyncio has accepted and our hearing of it, and one to spare."""
+
 LINGER_NOT = struct.pack("ii", 1, 0)
 """SO_LINGER on, for zero seconds: closing sends RST instead of FIN."""
 
@@ -160,6 +163,7 @@ class Listener:
     ) -> None:
         if self._server is None:
             return
+        await self._accept_no_more(self._server)
         self._server.close()
         tasks = list(self._open)
         for task, wire in self._open.items():
@@ -173,6 +177,17 @@ class Listener:
         """Scheme, host and port, as a URL begins."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
+
+    @staticmethod
+    async def _accept_no_more(server: asyncio.Server) -> None:
+        """Nothing, when every connection is either the kernel's or ours: asyncio loses those between, unclosed."""
+        loop = asyncio.get_running_loop()
+        for listening in server.sockets:
+            # Windows' loop has no readers, and another way to accept.
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_reader(listening.fileno())
+        for _ in range(ACCEPTING):
+            await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The task is made here and not by asyncio, so that even one that never ran is known when we close.
