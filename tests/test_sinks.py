@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -406,30 +406,40 @@ def test_standard_output_is_never_an_input(folder: Path) -> None:
 # Places that fail
 
 
-@pytest.fixture
-def file_limit() -> Iterator[int]:
-    """Bytes beyond which no file grows while the test runs, as on a disk that is full."""
-    size = 1_000
+FULL = 1_000
+"""Bytes beyond which no file grows on a disk that is full."""
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """
+    No file of this process grows beyond `FULL`.
+
+    Not a fixture: pytest says how a test went before it takes fixtures down, and that may go to a file, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    yield size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def fail(output: ByteOutput, records: list[Record]) -> SinkError:
-    """The error of writing these records together."""
+    """The error of writing these records together to a full disk."""
     output.begin()
     for record in records:
         output.add(record)
-    with pytest.raises(SinkError) as failure:
-        output.flush(NEVER)
-    output.close()
+    with full_disk():
+        with pytest.raises(SinkError) as failure:
+            output.flush(NEVER)
+        output.close()
     return failure.value
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_full_disk_keeps_whole_records_only(tmp_path: Path, file_limit: int, format_: str) -> None:
+def test_a_full_disk_keeps_whole_records_only(tmp_path: Path, format_: str) -> None:
     """What a file could not take of a record is taken back, and an array is closed all the same."""
     path = tmp_path / "out"
     records = [replace(record_of(unsent_result()), index=index) for index in range(50)]
@@ -442,7 +452,7 @@ def test_a_full_disk_keeps_whole_records_only(tmp_path: Path, file_limit: int, f
     assert str(error) == (
         f"{path}: the file may grow no larger; raise the limit (ulimit -f) or choose another place with --output"
     )
-    assert 0 < len(written) <= file_limit
+    assert 0 < len(written) <= FULL
     kept = next(
         count for count in range(50) if len(whole(SINKS[format_].make(False), *records[:count])) >= len(written)
     )
@@ -467,11 +477,11 @@ class Fixed:
         return b"\n]\n"
 
 
-def test_the_end_has_room_for_the_price_of_a_record(tmp_path: Path, file_limit: int) -> None:
+def test_the_end_has_room_for_the_price_of_a_record(tmp_path: Path) -> None:
     """Where whole records fill the disk to its last byte, one of them makes way for the closing bracket."""
     path = tmp_path / "out"
-    size = (file_limit - 1) // 9
-    assert 1 + 9 * size == file_limit
+    size = (FULL - 1) // 9
+    assert 1 + 9 * size == FULL
     output = ByteOutput(Fixed(size), Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True))
 
     fail(output, [record_of(unsent_result())] * 12)
@@ -479,41 +489,43 @@ def test_the_end_has_room_for_the_price_of_a_record(tmp_path: Path, file_limit: 
     assert path.read_bytes() == b"[" + b"x" * size * 8 + b"\n]\n"
 
 
-def test_the_end_alone_may_fail(tmp_path: Path, file_limit: int) -> None:
+def test_the_end_alone_may_fail(tmp_path: Path) -> None:
     """The disk that is full just when the array is closed still leaves a closed array, and says so."""
     path = tmp_path / "out"
-    size = (file_limit - 1) // 9
+    size = (FULL - 1) // 9
     output = ByteOutput(Fixed(size), Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True))
     output.begin()
     for _ in range(9):
         output.add(record_of(unsent_result()))
     output.flush(NEVER)
 
-    with pytest.raises(SinkError):
-        output.end(NEVER)
-    output.close()
+    with full_disk():
+        with pytest.raises(SinkError):
+            output.end(NEVER)
+        output.close()
 
     assert path.read_bytes() == b"[" + b"x" * size * 8 + b"\n]\n"
 
 
-def test_a_failed_file_takes_no_more(tmp_path: Path, file_limit: int) -> None:
+def test_a_failed_file_takes_no_more(tmp_path: Path) -> None:
     """After a failure nothing is written behind the end, even where there would be room."""
     path = tmp_path / "out"
     output = ByteOutput(Fixed(600), Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True))
     output.begin()
     output.add(record_of(unsent_result()))
     output.add(record_of(unsent_result()))
-    with pytest.raises(SinkError):
+    with full_disk(), pytest.raises(SinkError):
         output.flush(NEVER)
 
     output.add(record_of(unsent_result()))
-    output.end(NEVER)
-    output.close()
+    with full_disk():
+        output.end(NEVER)
+        output.close()
 
     assert path.read_bytes() == b"[" + b"x" * 600 + b"\n]\n"
 
 
-def test_takes_back_only_what_is_its_own(tmp_path: Path, file_limit: int) -> None:
+def test_takes_back_only_what_is_its_own(tmp_path: Path) -> None:
     """A file that had something in it, appended to as `>>` does, keeps that."""
     path = tmp_path / "out"
     path.write_bytes(b"before\n")
