@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from io import BytesIO
 from time import perf_counter
 from typing import Any
 
@@ -100,13 +101,15 @@ class Reply:
 
     __slots__ = (
         "_budget",
+        "_counted",
         "_decoder",
         "_distrusted",
+        "_first",
         "_framing",
         "_limit",
         "_method",
-        "_parts",
         "_pending",
+        "_pieces",
         "_wire",
         "body",
         "done",
@@ -130,7 +133,9 @@ class Reply:
         self._distrusted = False
         self._framing: Framing | None = None
         self._decoder: Decoder | None = None
-        self._parts: list[bytes] = []
+        self._counted = 0
+        self._first: bytes | None = None
+        self._pieces: BytesIO | None = None
         self.body: bytes | None = None
         self.done: asyncio.Future[None] = loop.create_future()
         self.head: Head | None = None
@@ -162,16 +167,16 @@ class Reply:
         None there means that the reply has none (HEAD, 204), or that it is not `kept`: nobody waits for it any more, or
         it was too large.
         """
-        parts, self._parts = self._parts, []
-        counted = sum(map(len, parts)) if len(parts) != 1 else len(parts[0])
+        first, pieces = self._first, self._pieces
+        self._first = self._pieces = None
         if self.head is None and self._pending:
             head = read_partial(self._pending)
             if head is not None and not head.interim:
                 self.head = head
         too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
         if kept and not too_large and self._framing is not None and not isinstance(self._framing, NoBody):
-            self.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return counted
+            self.body = pieces.getvalue() if pieces is not None else first or b""
+        return self._counted
 
     def feed(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -313,7 +318,16 @@ class Reply:
         if self._limit and self.size > self._limit:
             self.fail(ErrorKind.TOO_LARGE, f"more than {self._limit:,} bytes; allow more with --max-size")
             return
-        self._parts.append(piece)
+        if self._first is None:
+            self._first = piece
+        else:
+            # Most bodies are one piece. More go into one buffer that becomes the body itself: never both at once.
+            if self._pieces is None:
+                self._pieces = BytesIO()
+                self._pieces.write(self._first)
+                self._first = b""
+            self._pieces.write(piece)
+        self._counted += len(piece)
         self._budget.take(len(piece), self)
 
     def _finish(self) -> None:
