@@ -20,6 +20,9 @@ from fetcher.errors import ErrorKind
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Methods that may be repeated after any failure (RFC 9110 9.2.2)."""
+
 
 class Error(Struct, frozen=True):
     """

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fetcher.errors import ErrorKind, UsageError
-from fetcher.model import Attempt, Error, Hop, Job, Request, Result, Url
+from fetcher.model import IDEMPOTENT, Attempt, Error, Hop, Job, Request, Result, Url
 from fetcher.terms import Terms, check_terms
 from fetcher.urls import UrlError, join_url
 
@@ -43,9 +43,6 @@ CURABLE = (
 
 UNSENT = frozenset({ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT})
 """Failures before a byte of the request went out: any method may be repeated after them."""
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Methods that may be repeated after any failure (RFC 9110 9.2.2)."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

@@ -24,12 +24,9 @@ from fetcher.client.request_heads import RequestHeads
 from fetcher.client.resolver import Resolver
 from fetcher.client.tls import Context, make_context
 from fetcher.errors import ErrorKind
-from fetcher.model import Error, Hop, Job, Origin, Timings
+from fetcher.model import IDEMPOTENT, Error, Hop, Job, Origin, Timings
 
 log = logging.getLogger(__name__)
-
-REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Methods that may go out again when a kept-alive connection turns out to be closed (RFC 9110 9.2.2)."""
 
 SHORTEST = 0.001
 """Seconds of a timer: uvloop's clock has steps of a millisecond, and shorter timers fire at once."""
@@ -90,7 +87,7 @@ class Client:
             stale = reused and reply.error is not None and reply.error.kind == ErrorKind.DISCONNECTED
             # The server had closed this connection while it was idle: say it again on the next one, uncounted. Each try
             # takes one out of the pool, so this ends with a fresh one.
-            if not stale or job.method not in REPEATABLE:
+            if not stale or job.method not in IDEMPOTENT:
                 return hop.ended(reply, wire, reused=reused)
 
     async def _connect(self, hop: _Exchange) -> Connection:
