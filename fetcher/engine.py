@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from fetcher.client.exchange import Client
 from fetcher.errors import ErrorKind
-from fetcher.frontier import Frontier
+from fetcher.frontier.frontier import Frontier
 from fetcher.model import Error, Hop, Job, Request, Result
 from fetcher.policy import Again, Policy, first_job, unsent
 from fetcher.settings import Settings
@@ -77,7 +77,7 @@ class Engine:
         self._clock = clock
         self._frontier = Frontier(settings)
         self._loop = asyncio.get_running_loop()
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._slots = asyncio.Semaphore(settings.slots)
         self._client = Client(settings, wanted=lambda origin: self._frontier.expects(origin.host))
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
@@ -116,7 +116,7 @@ class Engine:
         self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
         self._workers = [
             self._loop.create_task(self._work(), name=f"afetch-worker-{number}")
-            for number in range(self._settings.concurrency)
+            for number in range(self._settings.slots)
         ]
         tasks = [self._feeder, *self._workers]
         try:

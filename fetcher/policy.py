@@ -66,6 +66,7 @@ class PolicyConfig:
             get better by itself, for methods that may be repeated.
         retry_wait: Seconds that the first wait is at most; it doubles from there.
         retry_wait_max: Seconds that any of our own waits is at most.
+        retry_max_time: Seconds since an entry's first attempt after which none begins any more; 0 is no limit.
         retry_after_max: Seconds beyond which a server's Retry-After is not waited for: the reply is final.
         follow: Follow redirects.
         max_redirects: How many redirects one attempt may follow.
@@ -75,12 +76,13 @@ class PolicyConfig:
     retry_on: tuple[str, ...] | None = None
     retry_wait: float = 1.0
     retry_wait_max: float = 60.0
+    retry_max_time: float = 600.0
     retry_after_max: float = 300.0
     follow: bool = True
     max_redirects: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("retries", "retry_wait", "retry_wait_max", "retry_after_max", "max_redirects"):
+        for name in ("retries", "retry_wait", "retry_wait_max", "retry_max_time", "retry_after_max", "max_redirects"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}")
         if self.retry_on is not None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetcher.client.config import ClientConfig
-from fetcher.frontier import FrontierConfig
+from fetcher.frontier.config import FrontierConfig
+from fetcher.hosts import HostsConfig
 from fetcher.policy import PolicyConfig
 from fetcher.record import RecordConfig
 from fetcher.sources.config import SourceConfig
 from fetcher.verdict import VerdictConfig
 
-ROOMS = (SourceConfig, FrontierConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig)
+ROOMS = (SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(SourceConfig, FrontierConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig):
+class Settings(SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig):
     """
     How to fetch. Every field has the default of the command's option of the same name.
 

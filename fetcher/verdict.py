@@ -16,23 +16,27 @@ _WORDS = frozenset({"any", "none"})
 @dataclass(frozen=True, kw_only=True)
 class VerdictConfig:
     """
-    What makes a run a failure.
+    What makes a run a failure, and when it has had enough.
 
     Attributes:
         fail_on: Which results count: `any` failure, `none`, or error kinds, statuses and classes of statuses. A status
             named here counts even where it is a success.
         max_failures: How many may count before the run has failed: a number, or a share of the entries such as `5%`.
         fail_fast: Stop at the first that counts.
+        max_time: Seconds after which the run is ended in good order, and has failed; 0 is none.
     """
 
     fail_on: tuple[str, ...] = ("any",)
     max_failures: str = "0"
     fail_fast: bool = False
+    max_time: float = 0.0
 
     def __post_init__(self) -> None:
         check_terms("fail-on", self.fail_on, _WORDS)
         if not _LIMIT.fullmatch(self.max_failures):
             raise UsageError(f"max-failures {self.max_failures!r}: write a number or a share such as 5%")
+        if self.max_time < 0:
+            raise UsageError(f"max_time must not be negative, and is {self.max_time:g}; 0 is none")
 
 
 class Verdict:

@@ -20,7 +20,7 @@ FLOORS = {
     5: {"engine"},
     4: {"settings"},
     3: {"frontier", "policy", "verdict", "sinks", "progress", "summary", "terminal"},
-    2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls"},
+    2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls", "hosts"},
     1: {"model", "errors", "terms", "screen"},
 }
 """Upper floors import lower ones and their own, never the other way. A new room is written down here."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.frontier import Frontier, FrontierConfig
+from fetcher.frontier.config import FrontierConfig
+from fetcher.frontier.frontier import Frontier
 from fetcher.model import Job, Request
 from fetcher.policy import first_job
 from fetcher.urls import parse_url

@@ -50,7 +50,7 @@ def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, s
         AfetchError: It could not begin: an input cannot be read, an output cannot be written, a setting cannot be.
     """
     # Before there is a loop, which takes descriptors of its own.
-    fit_descriptors(settings.concurrency)
+    fit_descriptors(settings.slots)
 
     async def main() -> int:
         feed = Feed(sources, settings, settings.headers)
@@ -64,9 +64,10 @@ class Conductor:
     """One run from the first signal handler to the summary."""
 
     def __init__(self, settings: Settings, screen: ScreenConfig, sources: Sequence[str]) -> None:
-        slots = fit_descriptors(settings.concurrency)
-        self._wanted = settings.concurrency
-        self._settings = replace(settings, concurrency=slots)
+        slots = fit_descriptors(settings.slots)
+        self._wanted = settings.slots
+        auto = settings.concurrency == "auto"
+        self._settings = replace(settings, max_concurrency=slots) if auto else replace(settings, concurrency=slots)
         self._screen = screen
         self._sources = tuple(sources)
         self._display: Display
@@ -113,9 +114,9 @@ class Conductor:
             self._display.note(
                 "certificates are not verified (--insecure): anyone on the way can read and change replies"
             )
-        if self._settings.concurrency < self._wanted:
+        if self._settings.slots < self._wanted:
             self._display.note(
-                f"{counted(self._settings.concurrency, 'request')} at once instead of {self._wanted:,}: "
+                f"{counted(self._settings.slots, 'request')} at once instead of {self._wanted:,}: "
                 "the system allows no more open files (ulimit -n)"
             )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import inf
+from typing import Literal
 
 from fetcher import __version__
 from fetcher.errors import UsageError
@@ -22,7 +24,8 @@ class ClientConfig:
     How to speak to servers.
 
     Attributes:
-        concurrency: Slots: how many requests are under way at once; also the connector's limit.
+        concurrency: Slots: how many requests are under way at once; `auto` finds out, from few to `max_concurrency`.
+        max_concurrency: The most slots that `auto` may come to.
         timeout: Seconds of an attempt's own time, from slot to last byte, over all its hops; 0 is none.
         connect_timeout: Seconds for the name, TCP and TLS together; 0 is none.
         read_timeout: Seconds of silence while a reply is awaited or read; 0 is none.
@@ -34,9 +37,13 @@ class ClientConfig:
         user_agent: The User-Agent header.
         cacert: A PEM file of certificate authorities to trust instead of certifi's.
         insecure: Trust every certificate.
+        limit_rate: Bytes a second of all replies together, heads and bodies as received; None is no limit.
+        min_speed: (Bytes a second, seconds): a reply that is slower than that on average over so many seconds is
+            `too-slow`, from its first byte on. None is no such demand.
     """
 
-    concurrency: int = 50
+    concurrency: int | Literal["auto"] = 50
+    max_concurrency: int = 1_000
     timeout: float = 30.0
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
@@ -47,17 +54,30 @@ class ClientConfig:
     user_agent: str = f"afetch/{__version__}"
     cacert: str | None = None
     insecure: bool = False
+    limit_rate: float | None = None
+    min_speed: tuple[int, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise UsageError(f"concurrency must be at least 1, not {self.concurrency}")
+        if self.slots < 1:
+            raise UsageError(f"concurrency must be at least 1, not {self.slots}")
         for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}; 0 is none")
+        if self.limit_rate is not None and not 0 < self.limit_rate < inf:
+            raise UsageError(f"limit_rate must be above 0 and finite, not {self.limit_rate}; None is no limit")
+        if self.min_speed is not None:
+            speed, seconds = self.min_speed
+            if not (speed > 0 and 0 < seconds < inf):
+                raise UsageError(f"min_speed needs bytes and seconds above 0, not {speed} and {seconds}; None is none")
         for name, value in (*self.headers, ("User-Agent", self.user_agent)):
             check_header(name, value or "")
         if self.cacert is not None and self.insecure:
             raise UsageError("cacert and insecure contradict each other: trust that file, or trust everyone")
+
+    @property
+    def slots(self) -> int:
+        """The most requests that are ever under way at once; also the connector's limit."""
+        return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
 
 def check_header(name: str, value: str) -> None:

@@ -52,7 +52,7 @@ class Client:
         pool: dict[str, Any] = {"keepalive_timeout": config.keepalive} if config.keepalive else {"force_close": True}
         # Made at once where a file of the user's is to be read, so that it is complained of before the first request.
         self._context: Context | None = make_context(config) if config.cacert is not None else None
-        self._connector = Connector(Wire, limit=config.concurrency, resolver=self._resolver, **pool)
+        self._connector = Connector(Wire, limit=config.slots, resolver=self._resolver, **pool)
         self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
         self._targets: dict[str, Target] = {}
         self._heads = RequestHeads(config)
@@ -144,7 +144,7 @@ class Client:
 
     def _release(self, connection: Connection, wire: Wire, origin: Origin, *, keep: bool) -> None:
         wire.forget()
-        if keep and (self._idle < self._config.concurrency or self._wanted(origin)):
+        if keep and (self._idle < self._config.slots or self._wanted(origin)):
             self._idle += 1
             wire.on_idle_lost = self._idle_lost
             connection.release()

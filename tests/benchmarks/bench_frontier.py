@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from time import perf_counter
 
-from fetcher.frontier import Frontier, FrontierConfig
+from fetcher.frontier.config import FrontierConfig
+from fetcher.frontier.frontier import Frontier
 from fetcher.model import Job, Origin, Request, Url
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.processes import measure

@@ -10,30 +10,10 @@ its place.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from fetcher.errors import UsageError
+from fetcher.frontier.config import FrontierConfig
 from fetcher.model import Job
-
-WINDOW = 10_000
-"""Jobs looked ahead at: enough that a list sorted by host still keeps every slot busy, and some 10 MB."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontierConfig:
-    """
-    How far ahead to look.
-
-    Attributes:
-        window: The most jobs known at once: queued, waiting and under way.
-    """
-
-    window: int = WINDOW
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise UsageError(f"window must be at least 1, not {self.window}")
 
 
 class Frontier:

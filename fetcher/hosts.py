@@ -1,0 +1,113 @@
+"""
+Owns what a user says of single hosts: `[hosts."api.example.com"]` in a configuration, `Settings.hosts` in a program.
+
+What is said of one host wins over what is said of all. `*.example.com` is every host below example.com that has no
+table of its own; of several that fit, the longest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from fetcher.client.config import check_header
+from fetcher.errors import UsageError
+from fetcher.urls import UrlError, parse_url
+
+BELOW = "*."
+"""How a name begins that stands for all hosts below it."""
+
+KNOWN = 8_192
+"""Hosts whose table is remembered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostConfig:
+    """
+    What is different for a host. None leaves a setting as it is for all.
+
+    Attributes:
+        concurrency: The most requests under way to it at once.
+        rate: The most requests a second to it.
+        retries: How many attempts may follow the first.
+        timeout: Seconds of an attempt's own time; 0 is none.
+        headers: Sent with every request to it, over those of the run; None as a value drops one.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    retries: int | None = None
+    timeout: float | None = None
+    headers: tuple[tuple[str, str | None], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise UsageError(f"concurrency must be at least 1, not {self.concurrency}")
+        if self.rate is not None and self.rate <= 0:
+            raise UsageError(f"rate must be more than 0, and is {self.rate:g}")
+        if self.retries is not None and self.retries < 0:
+            raise UsageError(f"retries must not be negative, and is {self.retries}")
+        if self.timeout is not None and self.timeout < 0:
+            raise UsageError(f"timeout must not be negative, and is {self.timeout:g}; 0 is none")
+        for name, value in self.headers:
+            check_header(name, value or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostsConfig:
+    """
+    What is said of single hosts.
+
+    Attributes:
+        hosts: By name, as a URL has it (`api.example.com`, `127.0.0.1`, `::1`), or `*.example.com`.
+    """
+
+    hosts: Mapping[str, HostConfig] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in self.hosts:
+            _canonical(name)
+
+
+class Hosts:
+    """The tables, looked up by a host's name."""
+
+    def __init__(self, config: HostsConfig) -> None:
+        self._tables = {_canonical(name): table for name, table in config.hosts.items()}
+        self._find = lru_cache(maxsize=KNOWN)(self._search)
+
+    def __bool__(self) -> bool:
+        return bool(self._tables)
+
+    def find(self, host: str) -> HostConfig | None:
+        """What is said of a host, or None."""
+        return self._find(host) if self._tables else None
+
+    def _search(self, host: str) -> HostConfig | None:
+        table = self._tables.get(host)
+        while table is None:
+            _, dot, host = host.partition(".")
+            if not dot:
+                return None
+            table = self._tables.get(BELOW + host)
+        return table
+
+
+def _canonical(name: str) -> str:
+    """
+    A host's name as URLs have it in the end: ASCII, lower case.
+
+    Raises:
+        UsageError: No URL can have such a host.
+    """
+    below = name.startswith(BELOW)
+    host = name.removeprefix(BELOW)
+    try:
+        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        url, user = parse_url(f"http://{bracketed}/")
+    except UrlError as error:
+        raise UsageError(f"hosts: {name!r} is no host ({error}); write a name, an address, or *.example.com") from error
+    if user is not None or url.origin.port != 80 or url.target != "/":
+        raise UsageError(f"hosts: {name!r} is more than a host; write the name alone, without scheme, port and path")
+    return f"{BELOW}{url.origin.host}" if below else url.origin.host
