@@ -27,7 +27,14 @@ _PLAIN_HOST = re.compile(r"[a-z0-9.\-_]+")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _PORT = re.compile(r"0{0,9}[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._\-]+")
-_PASSWORD = re.compile(r"(://[^/?#\\:@]*:)[^/?#\\]*(?=@)")
+_PASSWORD = re.compile(r"(://[^/?#\\:]*:)[^/?#\\]*(?=@)")
+# Where there is no scheme, or not both of its slashes. The shortest beginning wins: all behind its colon is hidden.
+# Lists of links are full of mail addresses, which have no password.
+_BARE_PASSWORD = re.compile(
+    r"\A(?!(?i:mailto):)((?:[A-Za-z][A-Za-z0-9+.\-]*:[/\\]*|[/\\]{2,})??[^/?#\\:]*:)[^/?#\\]*(?=@)"
+)
+_AUTHORITY = re.compile(r"[^/?#\\]*")
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 
 ORIGINS = 8_192
 """Origins whose parsing is remembered."""
@@ -96,10 +103,16 @@ def join_url(base: Url, reference: str) -> Url:
     return parse_url(reference)[0]
 
 
-def masked(text: str) -> str:
-    """A URL fit to be shown: the password in its user info is `***`, a stray byte is `\\xNN`."""
+def masked(text: str, *, joined: bool = False) -> str:
+    """
+    A URL fit to be shown: the password in its user info is `***`, a stray byte is `\\xNN`.
+
+    Text without a scheme may begin with user info, too, unless it is a path that was `joined` to a base.
+    """
     if "@" in text:
-        text = _PASSWORD.sub(r"\1***", text, count=1)
+        text = _PASSWORD.sub(r"\1***", text)
+        if not joined:
+            text = _BARE_PASSWORD.sub(r"\1***", text)
     if text.isascii():
         return text
     try:
@@ -107,6 +120,25 @@ def masked(text: str) -> str:
     except UnicodeEncodeError:
         # A lone surrogate that stands for no byte, as only a program can give it.
         return text.encode("utf-8", "backslashreplace").decode()
+
+
+def begins_with_credentials(text: str) -> bool:
+    """
+    Whether text without a scheme reads as `user:password@host`, and so is a URL that lacks one rather than a path.
+
+    `item:3@2.5` is a path, and so is whatever has a slash before its `@`.
+    """
+    if "@" not in text:
+        return False
+    authority = _AUTHORITY.match(text)
+    userinfo, _, netloc = authority[0].rpartition("@") if authority is not None else ("", "", "")
+    if ":" not in userinfo or _VERSION.fullmatch(netloc):
+        return False
+    try:
+        _origin("http", netloc)
+    except UrlError:
+        return False
+    return True
 
 
 def with_params(url: Url, query: str) -> Url:

@@ -141,6 +141,34 @@ def test_appends_entries_to_the_base(base: str, entry: str, target: str) -> None
     assert request.given == entry
 
 
+@pytest.mark.parametrize("base", [None, "https://api.example.com/v1"])
+def test_a_url_that_lacks_its_scheme_takes_its_password_nowhere(base: str | None) -> None:
+    """It is not joined to the base, whose host it is not for, and is not shown; the way out is."""
+    [request] = read(b"user:secret@other.example/path", SourceConfig(base_url=base))
+
+    assert request.url is None
+    assert request.given == "user:***@other.example/path"
+    assert request.error is not None
+    assert request.error.kind == ErrorKind.INVALID_URL
+    assert "http" in request.error.message
+
+
+@pytest.mark.parametrize("entry", ["item:3@2.5", "nginx:1.25@sha256:5f0a", "/user:name@place", "a:b/c@d"])
+def test_a_path_with_a_colon_and_an_at_sign_is_joined_to_the_base_and_shown(entry: str) -> None:
+    """It is no user info, so nothing of it is hidden: whoever joins the records to the list finds it."""
+    [request] = read(entry.encode(), SourceConfig(base_url="https://api.example.com/v1"))
+
+    assert request.given == entry
+    assert str(request.url) == "https://api.example.com/v1/" + entry.lstrip("/")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_source_that_is_no_file_does_not_show_its_password() -> None:
+    """A URL without its scheme is looked for as a file, and the message names it."""
+    with pytest.raises(SourceError, match=r"^user:\*\*\*@other\.example: no such file"):
+        Feed(["user:secret@other.example"], SourceConfig())
+
+
 @pytest.mark.parametrize(
     ("base", "why"),
     [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from fetcher.urls import UrlError, _parse_any, join_url, masked, parse_url, with_params
+from fetcher.urls import UrlError, _parse_any, begins_with_credentials, join_url, masked, parse_url, with_params
 
 ANYTHING = st.text(st.characters(codec=None))
 """Texts with surrogates too, as stray bytes and careless programs bring them."""
@@ -163,7 +163,24 @@ def test_hands_over_the_user_info(text: str, userinfo: str | None) -> None:
         ("http://user:secret@example.com/", "http://user:***@example.com/"),
         ("http://user:s:e@cret@example.com/", "http://user:***@example.com/"),
         ("ftp://user:secret@example.com/", "ftp://user:***@example.com/"),
+        ("http://me@home.example:secret@example.com/", "http://me@home.example:***@example.com/"),
+        ("http://a.example/http://user:secret@b.example/", "http://a.example/http://user:***@b.example/"),
+        ("user:secret@example.com/", "user:***@example.com/"),
+        ("user:s:e@cret@example.com", "user:***@example.com"),
+        (":secret@example.com", ":***@example.com"),
+        ("//user:secret@example.com/", "//user:***@example.com/"),
+        ("http:/user:secret@example.com/", "http:/user:***@example.com/"),
+        ("http:///user:secret@example.com/", "http:///user:***@example.com/"),
+        ("http:\\\\user:secret@example.com\\", "http:\\\\user:***@example.com\\"),
+        ("http:user:secret@example.com/", "http:***@example.com/"),
         ("http://user@example.com/a:b@c", "http://user@example.com/a:b@c"),
+        ("http://user@example.com:80/@c", "http://user@example.com:80/@c"),
+        ("maps/@52.5,13.4:17", "maps/@52.5,13.4:17"),
+        ("item:3/x@y", "item:3/x@y"),
+        ("/item:3@y", "/item:3@y"),
+        ("search?q=a:b@c", "search?q=a:b@c"),
+        ("user@example.com:80/", "user@example.com:80/"),
+        ("mailto:user@example.com", "mailto:user@example.com"),
         ("http://example.com/caf\udce9", "http://example.com/caf\\xe9"),
         ("http://example.com/café", "http://example.com/café"),
         ("http://example.com/\ud800", "http://example.com/\\ud800"),
@@ -172,6 +189,60 @@ def test_hands_over_the_user_info(text: str, userinfo: str | None) -> None:
 def test_masks_what_must_not_be_shown(text: str, shown: str) -> None:
     """A password is `***`, a stray byte `\\xNN`, and the rest is as it was."""
     assert masked(text) == shown
+
+
+@given(
+    st.sampled_from(["", "//", "http:", "http:/", "http://", "HTTPS:///", "ftp://", "http:\\\\", "go to http://"]),
+    st.text(st.characters(exclude_characters="/?#\\:")),
+    st.text(st.characters(exclude_characters="/?#\\")),
+    st.text(st.characters(exclude_characters="/?#\\")),
+    st.text(st.characters(exclude_characters="/?#\\@")),
+    st.sampled_from(["", "/", "/a:b@c", "?q=@", "#@", "\\"]),
+)
+def test_no_password_is_shown(scheme: str, user: str, before: str, after: str, host: str, rest: str) -> None:
+    """Whatever stands round it, with a scheme, half a one or none."""
+    assume(scheme or user.lower() != "mailto")
+
+    text = f"{scheme}{user}:{before}S3cr3t{after}@{host}{rest}"
+
+    assert "S3cr3t" not in masked(text)
+
+
+@given(
+    st.text(st.characters(exclude_characters="/?#\\:")),
+    st.text(st.characters(exclude_characters="/?#\\")),
+    st.sampled_from(["/", "?", "#"]),
+    st.text(st.characters(codec="utf-8")).filter(lambda text: "://" not in text),
+)
+def test_what_is_no_user_info_is_shown_as_it_is(user: str, rest: str, end: str, path: str) -> None:
+    """Behind the first slash, question mark or hash there is none, whatever it looks like."""
+    text = f"item:{user}{rest}".replace("@", "") + end + path
+
+    assert masked(text) == masked(text, joined=True) == masked(text.replace("@", "{}")).replace("{}", "@")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("user:secret@example.com/path", True),
+        ("user:secret@host", True),
+        ("user:s@cret@localhost:8080?q", True),
+        ("user:secret@10.0.0.1/", True),
+        ("user:secret@[::1]:80/", True),
+        ("user:secret@bücher.example/", True),
+        ("/user:secret@example.com/path", False),
+        ("user@example.com/path", False),
+        ("item:3/x@example.com", False),
+        ("item:3@2.5", False),
+        ("item:3@7", False),
+        ("nginx:1.25@sha256:5f0a", False),
+        ("maps:@52.5,13.4", False),
+        ("a:b@", False),
+    ],
+)
+def test_knows_a_url_that_lacks_its_scheme_by_its_credentials(text: str, verdict: bool) -> None:
+    """What stands behind the `@` must be a host; a version or a digest is none."""
+    assert begins_with_credentials(text) is verdict
 
 
 @given(ANYTHING)

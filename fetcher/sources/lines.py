@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Request
 from fetcher.sources.config import SourceConfig
-from fetcher.urls import UrlError, masked, parse_url, with_params
+from fetcher.urls import UrlError, begins_with_credentials, masked, parse_url, with_params
 
 LONGEST = 64 * 1024
 """Bytes of the longest line: no server reads a longer URL, and an input without line ends must not fill the memory."""
@@ -36,6 +36,9 @@ BLANKS = " \t\r\v\f\u00a0\u3000\ufeff"
 Dropped at both ends of a line. The last is the byte order mark, which also stands at the start of a line where lists
 were joined with `cat`.
 """
+
+CREDENTIALS = "user info without a scheme: write http:// or https:// before it, or / if it is a path"
+"""Why an entry is not joined to the base."""
 
 # `Special:Random` and `item:42` are paths to put behind a base; these are not.
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.\-]*://|(?:https?|data|javascript|mailto|tel):", re.IGNORECASE)
@@ -157,15 +160,19 @@ class LineParser:
             given = masked(text[:SUSPECT].lstrip(BLANKS))[:SHOWN] + "..."
             return self._malformed(index, given, f"longer than {LONGEST} bytes, which is no URL")
         target = text
-        if self._base is not None and _ABSOLUTE.match(text) is None:
+        joined = self._base is not None and _ABSOLUTE.match(text) is None
+        if joined:
             if not text:
                 return self._malformed(index, "", "an empty entry")
-            target = self._base + text.lstrip("/")
+            if begins_with_credentials(text):
+                # As a path it would take the password to the base's host, and show it in `final_url`.
+                return self._malformed(index, masked(text), CREDENTIALS)
+            target = f"{self._base}{text.lstrip('/')}"
         try:
             url, userinfo = parse_url(target)
         except UrlError as error:
-            return self._malformed(index, masked(text), str(error))
-        given = text if text.isascii() and "@" not in text else masked(text)
+            return self._malformed(index, masked(text, joined=joined), str(error))
+        given = text if text.isascii() and "@" not in text else masked(text, joined=joined)
         if self._plain and userinfo is None:
             return Request(index, given, url)
         headers = self._headers if userinfo is None else (*self._headers, ("Authorization", _basic(userinfo)))

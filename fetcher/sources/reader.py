@@ -27,6 +27,7 @@ from fetcher.model import Request
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.lines import LineParser, LineSplitter
 from fetcher.sources.protocol import BATCH
+from fetcher.urls import masked
 
 BLOCK = 64 * 1024
 """Bytes of one read: what a pipe holds."""
@@ -294,7 +295,8 @@ def _open_all(names: Sequence[str]) -> list[Input]:
 def _open(name: str) -> Input:
     if _URL.match(name):
         return Input(name)
-    shown = "standard input" if name in STDIN else name
+    # A URL that lacks its scheme is looked for as a file.
+    shown = "standard input" if name in STDIN else masked(name)
     try:
         descriptor = _descriptor(name)
         try:
