@@ -19,7 +19,7 @@ FLOORS = {
     6: {"backends"},
     5: {"engine"},
     4: {"settings"},
-    3: {"frontier", "policy", "verdict", "sinks", "progress", "summary", "terminal"},
+    3: {"frontier", "policy", "robots", "verdict", "sinks", "progress", "summary", "terminal"},
     2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls", "hosts"},
     1: {"model", "errors", "terms", "screen"},
 }
@@ -35,10 +35,11 @@ OWNERS = {
     "rich_click": {"cli"},
     "rich": {"progress", "summary", "terminal", "cli"},
     "uvloop": {"backends", "cli"},
+    "protego": {"robots"},
 }
 """Who may import a library, and nobody else."""
 
-HEAVY = ("aiohttp", "uvloop", "asyncio", "ssl", "rich.progress", "certifi", "charset_normalizer", "aiodns")
+HEAVY = ("aiohttp", "uvloop", "asyncio", "ssl", "rich.progress", "certifi", "charset_normalizer", "aiodns", "protego")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -145,9 +146,13 @@ def test_a_library_is_imported_by_its_owner_only(library: str) -> None:
     ("statement", "heavy"),
     [
         ("import fetcher", HEAVY),
-        ("from fetcher import Settings; Settings()", ("aiohttp", "uvloop", "asyncio", "ssl", "rich", "certifi")),
+        (
+            "from fetcher import Settings; Settings()",
+            ("aiohttp", "uvloop", "asyncio", "ssl", "rich", "certifi", "protego"),
+        ),
+        ("import fetcher.robots", (*HEAVY, "rich")),
         ("import fetcher.client, fetcher.sinks, fetcher.sources, fetcher.backends", HEAVY),
-        ("import fetcher.cli.main", ("aiohttp", "uvloop", "certifi")),
+        ("import fetcher.cli.main", ("aiohttp", "uvloop", "certifi", "protego")),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_used(statement: str, heavy: tuple[str, ...]) -> None:
