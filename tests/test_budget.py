@@ -8,6 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fetcher.client.budget import Budget
 
+LIMIT = 100
+"""What a budget of twice that counts up to."""
+
 
 class Body:
     """A body that is read; told by the budget when to pause."""
@@ -37,7 +40,7 @@ class Body:
 
 def test_nothing_happens_while_there_is_room() -> None:
     """Up to the limit, nobody is told anything."""
-    budget = Budget(100)
+    budget = Budget(2 * LIMIT)
     one, other = Body(), Body()
 
     one.grow(budget, 60)
@@ -47,9 +50,22 @@ def test_nothing_happens_while_there_is_room() -> None:
     assert one.changes == other.changes == 0
 
 
+def test_half_is_kept_for_what_is_not_counted() -> None:
+    """With one byte more than half of it, a body waits, whatever the largest size of one is."""
+    budget = Budget(200)
+    first, second = Body(), Body()
+    first.grow(budget, 100)
+    before = first.paused
+
+    second.grow(budget, 1)
+    first.grow(budget, 1)
+
+    assert (before, first.paused) == (False, True)
+
+
 def test_one_body_goes_on_above_the_limit_and_the_others_wait() -> None:
     """Half-read bodies that all waited for each other would stand still for ever."""
-    budget = Budget(100)
+    budget = Budget(2 * LIMIT)
     first, second = Body(), Body()
     first.grow(budget, 60)
 
@@ -62,7 +78,7 @@ def test_one_body_goes_on_above_the_limit_and_the_others_wait() -> None:
 
 def test_who_waits_reads_on_when_the_other_is_written() -> None:
     """A body that is whole still counts until it is given back; then the next may go on."""
-    budget = Budget(100)
+    budget = Budget(2 * LIMIT)
     first, second = Body(), Body()
     second.grow(budget, 30)
     first.grow(budget, 101)
@@ -78,7 +94,7 @@ def test_who_waits_reads_on_when_the_other_is_written() -> None:
 
 def test_a_body_that_nobody_keeps_is_given_back_at_once() -> None:
     """Too large, or its reader was cancelled."""
-    budget = Budget(100)
+    budget = Budget(2 * LIMIT)
     one = Body()
     one.grow(budget, 150)
 
@@ -89,7 +105,7 @@ def test_a_body_that_nobody_keeps_is_given_back_at_once() -> None:
 
 def test_while_bodies_wait_to_be_written_nobody_is_privileged() -> None:
     """The writer will make room: until then nothing more is read."""
-    budget = Budget(100)
+    budget = Budget(2 * LIMIT)
     written, read = Body(), Body()
     written.grow(budget, 90)
     budget.arrived(written.size, written, kept=True)
@@ -107,7 +123,7 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """With an empty budget."""
-        self.budget = Budget(100)
+        self.budget = Budget(2 * LIMIT)
         self.bodies: list[Body] = []
         self.waiting: list[int] = []
         self.privileged: Body | None = None
@@ -123,7 +139,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Only those who are not paused read."""
         body = data.draw(st.sampled_from([body for body in self.bodies if not body.paused]))
         body.grow(self.budget, size)
-        if self.budget.used > 100 and not body.paused:
+        if self.budget.used > LIMIT and not body.paused:
             # Above the limit one may go on, and only one until it is over.
             assert self.privileged not in self.bodies or self.privileged is body
             self.privileged = body

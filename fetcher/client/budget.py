@@ -1,8 +1,8 @@
 """
 Owns how many bytes of bodies there are between the sockets and the sinks.
 
-Above the limit sockets are not read. One body may always go on while nothing waits to be written, so that fifty
-half-read bodies cannot block each other; the overshoot is then at most one body.
+Above a limit sockets are not read. One body may always go on while nothing waits to be written, so that fifty half-read
+bodies cannot block each other; the overshoot is then at most one body.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ class Reader(Protocol):
 
 
 class Budget:
-    """Counts on the loop's thread only; costs nothing while there is room."""
+    """
+    Counts on the loop's thread only; costs nothing while there is room.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    Args:
+        size: Bytes that all bodies may cost. Half of them are counted; the other half is for what is not: the one body
+            that goes on, what each socket still brings when it is told to pause, and the copy that becomes JSON.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._limit = size // 2
         self._arriving = 0
         self._waiting = 0
         # Readers that were paused, oldest first; the values mean nothing.

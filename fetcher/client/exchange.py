@@ -57,8 +57,7 @@ class Client:
         self._targets: dict[str, Target] = {}
         self._heads = RequestHeads(config)
         self._idle = 0
-        # The record at hand is a text and a line beside its body while it is written: that is kept free.
-        self.budget = Budget(config.body_budget - min(config.body_budget // 2, 2 * config.max_size))
+        self.budget = Budget(config.body_budget)
 
     async def close(self) -> None:
         """End every connection and lookup."""
