@@ -66,15 +66,19 @@ class HostsConfig:
     hosts: Mapping[str, HostConfig] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        names: dict[str, str] = {}
         for name in self.hosts:
-            _canonical(name)
+            other = names.setdefault(_canonical(name), name)
+            if other != name:
+                raise UsageError(f"hosts: {other!r} and {name!r} are one host; leave one of them out")
 
 
 class Hosts:
     """The tables, looked up by a host's name."""
 
     def __init__(self, config: HostsConfig) -> None:
-        self._tables = {_canonical(name): table for name, table in config.hosts.items()}
+        self._names = {_canonical(name): name for name in config.hosts}
+        self._tables = {key: config.hosts[name] for key, name in self._names.items()}
         self._find = lru_cache(maxsize=KNOWN)(self._search)
 
     def __bool__(self) -> bool:
@@ -84,14 +88,21 @@ class Hosts:
         """What is said of a host, or None."""
         return self._find(host) if self._tables else None
 
+    def name(self, host: str) -> str | None:
+        """What the user calls the table that counts for a host, or None."""
+        return self._names.get(self._key(host) or "")
+
     def _search(self, host: str) -> HostConfig | None:
-        table = self._tables.get(host)
-        while table is None:
+        return self._tables.get(self._key(host) or "")
+
+    def _key(self, host: str) -> str | None:
+        key = host
+        while key not in self._tables:
             _, dot, host = host.partition(".")
             if not dot:
                 return None
-            table = self._tables.get(BELOW + host)
-        return table
+            key = BELOW + host
+        return key
 
 
 def _canonical(name: str) -> str:
@@ -104,7 +115,8 @@ def _canonical(name: str) -> str:
     below = name.startswith(BELOW)
     host = name.removeprefix(BELOW)
     try:
-        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        # One colon is a port's, and a slash a URL's: those are told below.
+        bracketed = f"[{host}]" if host.count(":") > 1 and host[0] != "[" and "/" not in host else host
         url, user = parse_url(f"http://{bracketed}/")
     except UrlError as error:
         raise UsageError(f"hosts: {name!r} is no host ({error}); write a name, an address, or *.example.com") from error

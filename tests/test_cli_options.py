@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,9 +22,11 @@ from fetcher.cli.contradictions import RIVALS
 from fetcher.cli.main import command, main
 from fetcher.cli.options.option import Alias, Setting
 from fetcher.cli.status import ExitStatus
-from fetcher.cli.values import LARGEST, LONGEST, Header, Seconds, Size, Value
+from fetcher.cli.values import FASTEST, LARGEST, LONGEST, Header, MinSpeed, Rate, Seconds, Size, Speed, Value
 from fetcher.client.config import ClientConfig
 from fetcher.errors import SinkError
+from fetcher.frontier.config import FrontierConfig
+from fetcher.hosts import HostConfig
 from fetcher.policy import PolicyConfig
 from fetcher.record import RecordConfig
 from fetcher.screen import ScreenConfig
@@ -98,6 +101,16 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["-A", "me"], ClientConfig, "user_agent", "me"),
     (["-c", "7"], ClientConfig, "concurrency", 7),
     (["--concurrency=7"], ClientConfig, "concurrency", 7),
+    (["-c", "auto"], ClientConfig, "concurrency", "auto"),
+    (["--per-host", "2"], FrontierConfig, "per_host", 2),
+    (["--rate", "50/s"], FrontierConfig, "rate", 50.0),
+    (["--rate", "0.5"], FrontierConfig, "rate", 0.5),
+    (["--per-host-rate", "30/m"], FrontierConfig, "per_host_rate", 0.5),
+    (["--limit-rate", "2M/s"], ClientConfig, "limit_rate", 2.0 * 1024**2),
+    (["--limit-rate", "500k"], ClientConfig, "limit_rate", 500.0 * 1024),
+    (["--window", "100"], FrontierConfig, "window", 100),
+    (["--min-speed", "1k:30"], ClientConfig, "min_speed", (1024, 30.0)),
+    (["--max-time", "2h"], VerdictConfig, "max_time", 7200.0),
     (["-t", "0.5"], ClientConfig, "timeout", 0.5),
     (["--timeout", "2m"], ClientConfig, "timeout", 120.0),
     (["--connect-timeout", "500ms"], ClientConfig, "connect_timeout", 0.5),
@@ -109,6 +122,13 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--max-size", "64M"], ClientConfig, "max_size", 64 * 1024**2),
     (["-r", "0"], PolicyConfig, "retries", 0),
     (["--retry-on", "5xx, dns"], PolicyConfig, "retry_on", ("5xx", "dns")),
+    (["--retry-wait", "500ms"], PolicyConfig, "retry_wait", 0.5),
+    (["--retry-wait-max", "5m"], PolicyConfig, "retry_wait_max", 300.0),
+    (["--retry-max-time", "1h"], PolicyConfig, "retry_max_time", 3600.0),
+    (["--retry-after-max", "0"], PolicyConfig, "retry_after_max", 0.0),
+    (["--no-adapt"], FrontierConfig, "adapt", False),
+    (["--breaker", "0"], FrontierConfig, "breaker", 0),
+    (["--outage-wait", "1h"], FrontierConfig, "outage_wait", 3600.0),
     (["--no-follow"], PolicyConfig, "follow", False),
     (["--max-redirects", "3"], PolicyConfig, "max_redirects", 3),
     (["--body", "none"], RecordConfig, "body", "none"),
@@ -140,6 +160,54 @@ def test_an_option_is_a_field_of_a_room(
     for kind, configuration in made.items():
         wanted = {name: value} if issubclass(kind, room) else {}
         assert configuration == kind(**wanted)
+
+
+def written(arguments: list[str]) -> tuple[click.Option, list[str]]:
+    """The option that arguments give, which is one, and its values; none of a flag."""
+    name = arguments[0].partition("=")[0]
+    [option] = [param for param in command.params if isinstance(param, click.Option) and name in param.opts]
+    values = [word.removeprefix(f"{name}=") for word in arguments if word not in option.opts]
+    return option, values
+
+
+ALONE = [meaning for meaning in MEANINGS if meaning[0] != ["--json", "-f", "jsonl"]]
+
+
+@pytest.mark.parametrize(("arguments", "room", "name", "value"), ALONE, ids=lambda part: str(part))
+def test_a_variable_or_a_key_means_the_same(
+    launched: Launched,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    room: type,
+    name: str,
+    value: Any,
+) -> None:
+    """What an option takes, its AFETCH_ variable and its key in a file take as well, and it becomes the same."""
+    option, values = written(arguments)
+    key = max(option.opts, key=len).removeprefix("--")
+    given = json.dumps(values if option.multiple else True if option.is_flag else values[0], ensure_ascii=False)
+    (tmp_path / "afetch.toml").write_text(f"{key} = {given}\n")
+
+    main([*arguments, "x"])
+    by_option = launched.settings, launched.output, launched.screen
+    main(["--config", f"{tmp_path}/afetch.toml", "x"])
+    by_file = launched.settings, launched.output, launched.screen
+    monkeypatch.setenv(f"AFETCH_{key.replace('-', '_').upper()}", "\n".join(values) or "1")
+    main(["x"])
+    by_variable = launched.settings, launched.output, launched.screen
+
+    assert by_file == by_variable == by_option
+    assert any(getattr(made, name) == value for made in by_file if isinstance(made, room))
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """An option that is not among the meanings above would be tried nowhere."""
+    tried = {name for arguments, *_ in MEANINGS for name in arguments if name.startswith("-")}
+
+    for param in command.params:
+        if isinstance(param, Setting | Alias):
+            assert tried & set(param.opts) or any(f"{opt}=" in word for opt in param.opts for word in tried), param.name
 
 
 def test_every_setting_is_of_a_room_that_is_read() -> None:
@@ -385,6 +453,58 @@ def test_a_file_names_options_as_they_are_named(launched: Launched, config: Call
     )
 
 
+def test_a_file_has_tables_for_hosts(launched: Launched, config: Callable[[str], str]) -> None:
+    """What is different for a host is read as the options are; headers are a table, or a list as the option is."""
+    path = config(
+        """
+        rate = "50/s"
+        [hosts."api.example.com"]
+        concurrency = 2
+        rate = "5/s"
+        retries = 0
+        timeout = "2m"
+        headers = { Authorization = "Bearer a: b", Accept = "" }
+        [hosts."*.example.com"]
+        rate = 0.5
+        headers = ["A: b", "A: c", "Accept;"]
+        [hosts.localhost]
+        """
+    )
+
+    status = main(["--config", path, "x"])
+
+    assert status == ExitStatus.OK
+    assert launched.settings == Settings(
+        rate=50.0,
+        hosts={
+            "api.example.com": HostConfig(
+                concurrency=2,
+                rate=5.0,
+                retries=0,
+                timeout=120.0,
+                headers=(("Authorization", "Bearer a: b"), ("Accept", None)),
+            ),
+            "*.example.com": HostConfig(rate=0.5, headers=(("A", "b"), ("A", "c"), ("Accept", ""))),
+            "localhost": HostConfig(),
+        },
+    )
+
+
+def test_retries_may_be_named_beside_what_they_are_for(launched: Launched) -> None:
+    """Only none at all contradicts a list of what is tried again."""
+    main(["-r", "1", "--retry-on", "503", "x"])
+
+    assert launched.settings == Settings(retries=1, retry_on=("503",))
+
+
+def test_no_retries_now_overrule_what_a_file_tries_again(launched: Launched, config: Callable[[str], str]) -> None:
+    """`-r 0` beside a file's retry-on is no contradiction: the more explicit word counts."""
+    status = main(["--config", config("retry-on = '5xx'"), "-r", "0", "x"])
+
+    assert status == ExitStatus.OK
+    assert launched.settings == Settings(retries=0)
+
+
 def test_a_variable_names_the_file(
     launched: Launched, config: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,17 +516,61 @@ def test_a_variable_names_the_file(
     assert launched.settings == Settings(retries=9)
 
 
+_DURATIONS = "a duration: write seconds (10, 0.5), or a number with its unit (500ms, 90s, 2m, 1h, 1d)"
+_SIZES = "a size: write bytes (1000), or a number with k, M, G or T (500k, 64M, 1.5G), which are powers of 1024"
+_LEAVE_ONE = "contradict each other ({}); leave one of them out"
+_BELOW = 'write it below [hosts."api.example.com"]'
+
 BAD_FILES = [
     ("concurency = 2", "no option 'concurency'; did you mean concurrency?"),
     ("xyz = 2", "no option 'xyz'; keys are the long options, afetch --help lists them"),
     ("c = 2", "no option 'c'; keys are the long options, afetch --help lists them"),
     ("demo = true", "demo belongs on the command line; remove it"),
-    ("[hosts.'a.example']\nrate = 1", "this version has no tables for single hosts; remove [hosts]"),
+    ("explain = true", "explain belongs on the command line; remove it"),
+    ("rate = 0", f"rate: '0' is not {Rate.forms}"),
+    (
+        "retries = 0\nretry-on = '5xx'",
+        "retries and {path}: retry-on " + _LEAVE_ONE.format("try nothing again, or that"),
+    ),
+    ("hosts = 3", 'hosts: write a table for each host: [hosts."api.example.com"]'),
+    ("[hosts]\nrate = 1", f'hosts."rate": a key outside a host\'s table; {_BELOW}'),
+    ("[hosts.'a.example']\nrate = '5/x'", f"""hosts."a.example": rate: '5/x' is not {Rate.forms}"""),
+    ("[hosts.'a.example']\nrates = 1", 'hosts."a.example": rates: no such key; did you mean rate?'),
+    (
+        "[hosts.'a.example']\nproxy = 1",
+        'hosts."a.example": proxy: no such key; a host\'s table may have concurrency, rate, retries, timeout, headers',
+    ),
+    (
+        "[hosts.a.b.example]\nrate = 1",
+        'hosts."a": b: no such key; if a host is meant, its name needs quotes: [hosts."a.b.example"]',
+    ),
+    ("[hosts.'a.example']\nconcurrency = 'auto'", "hosts.\"a.example\": concurrency: 'auto' is not a whole number"),
+    ("[hosts.'a.example']\nconcurrency = 0", 'hosts."a.example": concurrency must be at least 1, not 0'),
+    ("[hosts.'a.example']\nretries = true", 'hosts."a.example": retries: write a text or a number'),
+    ("[hosts.'a.example']\ntimeout = -1", f"hosts.\"a.example\": timeout: '-1' is not {_DURATIONS}"),
+    ("[hosts.'a.example']\nheaders = ['Secret']", f'hosts."a.example": headers: not {Header.forms}'),
+    ("[hosts.'a.example']\nheaders = {A = ['b']}", 'hosts."a.example": headers: write a text or a number'),
+    (
+        "[hosts.'a.example']\nheaders = {'A b' = 'c'}",
+        "hosts.\"a.example\": header 'A b': not a header name; write it as 'Name: value'",
+    ),
+    (
+        "[hosts.'http://a.example/']\nrate = 1",
+        "hosts: 'http://a.example/' is more than a host; write the name alone, without scheme, port and path",
+    ),
+    (
+        "[hosts.'a.example:8080']",
+        "hosts: 'a.example:8080' is more than a host; write the name alone, without scheme, port and path",
+    ),
+    (
+        "[hosts.'a.example']\n[hosts.'A.example']",
+        "hosts: 'a.example' and 'A.example' are one host; leave one of them out",
+    ),
     ("timeout = true", "timeout: write a text or a number"),
     ("[timeout]", "timeout: write a text or a number"),
     ("quiet = 'yes'", "quiet: an option without a value; write true or false"),
     ("base-url = 'a'\nbase_url = 'b'", "base_url is there twice, with a dash and an underscore; leave one out"),
-    ("concurrency = 2.5", "concurrency: '2.5' is not a whole number"),
+    ("concurrency = 2.5", "concurrency: '2.5' is not a whole number or auto"),
     ("body = 'all'", "body: 'all' is not one of 'auto', 'text', 'json', 'base64', 'none'"),
     (
         "quiet = true\nverbose = true",
@@ -457,10 +621,6 @@ def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path, capsys: pytest.
 
 # What cannot be.
 
-_DURATIONS = "a duration: write seconds (10, 0.5), or a number with its unit (500ms, 90s, 2m, 1h, 1d)"
-_SIZES = "a size: write bytes (1000), or a number with k, M, G or T (500k, 64M, 1.5G), which are powers of 1024"
-_LEAVE_ONE = "contradict each other ({}); leave one of them out"
-
 MISTAKES = [
     (["--form", "x"], "no such option: --form; did you mean --format?"),
     (["--time", "3"], "no such option: --time; did you mean --timeout?"),
@@ -472,7 +632,29 @@ MISTAKES = [
     (["-t", "abc", "x"], f"--timeout: 'abc' is not {_DURATIONS}"),
     (["-t", "-1", "x"], f"--timeout: '-1' is not {_DURATIONS}"),
     (["--max-size", "64MB", "x"], f"--max-size: '64MB' is not {_SIZES}"),
-    (["-c", "many", "x"], "--concurrency: 'many' is not a whole number"),
+    (["-c", "many", "x"], "--concurrency: 'many' is not a whole number or auto"),
+    (["--per-host", "0", "x"], "per_host must be at least 1, not 0"),
+    (["--rate", "0", "x"], f"--rate: '0' is not {Rate.forms}"),
+    (["--rate", "-5/s", "x"], f"--rate: '-5/s' is not {Rate.forms}"),
+    (["--per-host-rate", "5/x", "x"], f"--per-host-rate: '5/x' is not {Rate.forms}"),
+    (["--limit-rate", "0", "x"], f"--limit-rate: '0' is not {Speed.forms}"),
+    (["--limit-rate", "2M/m", "x"], f"--limit-rate: '2M/m' is not {Speed.forms}"),
+    (["--window", "0", "x"], "window must be at least 1, not 0"),
+    (["--min-speed", "1k", "x"], f"--min-speed: '1k' is not {MinSpeed.forms}"),
+    (["--min-speed", "1k:0", "x"], f"--min-speed: '1k:0' is not {MinSpeed.forms}"),
+    (["--max-time", "-1", "x"], f"--max-time: '-1' is not {_DURATIONS}"),
+    (["--retry-wait", "soon", "x"], f"--retry-wait: 'soon' is not {_DURATIONS}"),
+    (["--retry-wait-max", "x", "x"], f"--retry-wait-max: 'x' is not {_DURATIONS}"),
+    (["--retry-max-time", "x", "x"], f"--retry-max-time: 'x' is not {_DURATIONS}"),
+    (["--retry-after-max", "x", "x"], f"--retry-after-max: 'x' is not {_DURATIONS}"),
+    (["--breaker", "-1", "x"], "breaker must not be negative, and is -1"),
+    (["--outage-wait", "x", "x"], f"--outage-wait: 'x' is not {_DURATIONS}"),
+    (["--no-adapt=1"], "--no-adapt takes no value; write it alone"),
+    (["--limit-speed", "3"], "no such option: --limit-speed; did you mean --min-speed?"),
+    (
+        ["-r", "0", "--retry-on", "503", "x"],
+        f"--retries and --retry-on {_LEAVE_ONE.format('try nothing again, or that')}",
+    ),
     (["-c", "0", "x"], "concurrency must be at least 1, not 0"),
     (["-f", "xml", "x"], "--format: 'xml' is not one of 'text', 'jsonl', 'json'"),
     (["-o", "", "x"], "--output: '' is not the name of a file"),
@@ -630,12 +812,68 @@ def test_a_size_counts_in_powers_of_1024(number: int, unit: str) -> None:
     assert Size().read(f"{number}{unit}") == number * 1024 ** ("kmgt".index(unit.lower()) + 1)
 
 
-@pytest.mark.parametrize("kind", [Seconds(), Size()], ids=lambda kind: kind.name)
+@given(st.floats(min_value=1e-12, max_value=FASTEST))
+def test_a_rate_is_read_as_it_is_written(rate: float) -> None:
+    """Every rate has a text that means just that rate."""
+    text = Rate().write(rate)
+
+    assert Rate().read(text) == rate
+
+
+@given(st.integers(min_value=1, max_value=100_000), st.sampled_from("smhd"))
+def test_a_rate_is_written_no_longer_than_it_was(count: int, unit: str) -> None:
+    """A third of a second is 20/m, not a float with all its digits."""
+    text = f"{count}/{unit}"
+
+    shown = Rate().write(Rate().read(text))
+
+    assert len(shown) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("50", "50/s"), ("0.5", "30/m"), ("100/m", "100/m"), ("1000/h", "1000/h"), ("10 / d", "10/d"), ("60/m", "1/s")],
+)
+def test_a_rate_is_shown_in_its_shortest_form(text: str, shown: str) -> None:
+    """A bare number is a second's; a whole number in another unit is shorter than a fraction."""
+    assert Rate().write(Rate().read(text)) == shown
+
+
+@given(st.integers(min_value=1, max_value=LARGEST // 1024))
+def test_a_speed_is_read_as_it_is_written(speed: int) -> None:
+    """Bytes a second have a text with /s that means just that many."""
+    text = Speed().write(float(speed))
+
+    assert text.endswith("/s")
+    assert Speed().read(text) == float(speed)
+
+
+@given(st.integers(min_value=1, max_value=2**53), st.floats(min_value=0.001, max_value=LONGEST))
+def test_a_least_speed_is_read_as_it_is_written(speed: int, seconds: float) -> None:
+    """Bytes a second and the time over which they count come back as they were."""
+    text = MinSpeed().write((speed, seconds))
+
+    assert MinSpeed().read(text) == (speed, seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0/s", "-1", "1e3", "nan", "inf", "1/", "/s", "1/w", "1/s/s", "٣/s", "2000000000", "9" * 400]
+)
+def test_a_text_that_is_no_rate(text: str) -> None:
+    """None at all, never, and without end are not rates."""
+    with pytest.raises(ValueError):
+        Rate().read(text)
+
+
+KINDS: list[Value[Any]] = [Seconds(), Size(), Rate(), Speed()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @given(text=st.text(max_size=8))
 def test_nonsense_is_refused_with_the_forms_named(kind: Value[Any], text: str) -> None:
     """Any text is a value within bounds, or a refusal that names what may be written; never anything else."""
     told: Any = None
-    value = 0
+    value: Any = 0
 
     try:
         value = kind.convert(text, None, None)

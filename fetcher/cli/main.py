@@ -17,6 +17,7 @@ import click
 import rich_click
 
 from fetcher.cli.complaints import complain, complaint
+from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import settle
 from fetcher.cli.labels import PREFIX
 from fetcher.cli.options.concurrency import concurrency_options
@@ -94,7 +95,7 @@ def command(context: click.Context, /, **_options: Any) -> int:
     sources = () if demo else _sources(values["source"])
     if values["data"] is not None:
         values["data"] = read_data(values["data"], sources)
-    settings = _configuration(context, values, Settings, ROOMS)
+    settings = _configuration(context, values, Settings, ROOMS, hosts=hosts_of(context))
     output = _configuration(context, values, OutputConfig, (OutputConfig,))
     screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))
     _default_pipes(default=False)
@@ -159,14 +160,16 @@ def _sources(given: tuple[str, ...]) -> tuple[str, ...]:
     return ("-",)
 
 
-def _configuration(context: click.Context, values: dict[str, Any], kind: type[C], rooms: Sequence[type]) -> C:
-    """A configuration from the options that are fields of its rooms."""
+def _configuration(
+    context: click.Context, values: dict[str, Any], kind: type[C], rooms: Sequence[type], **more: Any
+) -> C:
+    """A configuration from the options that are fields of its rooms, and from what is no option."""
     chosen = {
         param.field: param.to_field(values[str(param.name)])
         for param in context.command.params
         if isinstance(param, Setting) and param.room in rooms
     }
-    return kind(**chosen)
+    return kind(**chosen, **more)
 
 
 def _default_pipes(*, default: bool) -> None:

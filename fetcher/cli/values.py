@@ -1,5 +1,5 @@
 """
-Owns how values are written on the command line: durations, sizes, lists, headers, pairs.
+Owns how values are written on the command line: durations, sizes, rates, lists, headers, pairs.
 
 Each kind is a `Value`: it reads a text, says which forms it takes when it cannot, and writes a value back as help shows
 it. Environment and configuration file give their texts to the same readers.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import click
 
@@ -33,8 +33,12 @@ LONGEST = 1_000_000_000
 LARGEST = 2**63 - 1
 """Bytes, what a file's size can be."""
 
+FASTEST = 1_000_000_000
+"""Requests a second: more is a slip of the finger, and no limit to anything."""
+
 _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(ms|s|m|h|d)?")
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?([kKmMgGtT]?)")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?: ?/ ?(s|m|h|d))?")
 # int() refuses some thousand digits with words of its own.
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -117,6 +121,16 @@ class Whole(Value[int]):
         return int(text)
 
 
+class Slots(Value[int | Literal["auto"]]):
+    """A whole number, or the word that leaves it to us."""
+
+    name = "number"
+    forms = "a whole number or auto"
+
+    def read(self, text: str) -> int | Literal["auto"]:
+        return "auto" if text == "auto" else Whole().read(text)
+
+
 class Seconds(Value[float]):
     """A duration in seconds."""
 
@@ -162,6 +176,75 @@ class Size(Value[int]):
             if value >= size and value % size == 0:
                 return f"{value // size}{unit}"
         return str(value)
+
+
+class Rate(Value[float]):
+    """How often something may happen, a second."""
+
+    name = "rate"
+    forms = (
+        "a rate above 0: write how many a second (50, 0.5) or with the unit of time (50/s, 100/m, 1000/h, 10/d); "
+        "leave it out for no limit"
+    )
+
+    def read(self, text: str) -> float:
+        match = _RATE.fullmatch(text)
+        if match is None:
+            raise ValueError
+        rate = float(Decimal(match[1]) / SECONDS[match[2] or "s"])
+        if not 0 < rate <= FASTEST:
+            raise ValueError
+        return rate
+
+    def write(self, value: float) -> str:
+        texts = []
+        for unit in ("s", "m", "h", "d"):
+            count = value * float(SECONDS[unit])
+            # Beside it the whole number that it is but for the last bit.
+            numbers = {count, float(round(count))} - {0.0}
+            texts += [f"{Decimal(repr(number)).normalize():f}/{unit}" for number in sorted(numbers)]
+        # Of those that give the same float again the shortest: half a request a second is 30/m.
+        return min((text for text in texts if self.read(text) == value), key=len)
+
+
+class Speed(Value[float]):
+    """Bytes a second."""
+
+    name = "speed"
+    forms = (
+        "a speed above 0: write bytes a second (100k, 2M), with /s or without; units are powers of 1024; leave it out "
+        "for no limit"
+    )
+
+    def read(self, text: str) -> float:
+        speed = float(Size().read(text.removesuffix("/s").rstrip(" ")))
+        if not speed:
+            raise ValueError
+        return speed
+
+    def write(self, value: float) -> str:
+        return f"{Size().write(int(value))}/s"
+
+
+class MinSpeed(Value[tuple[int, float]]):
+    """The least speed in bytes a second, and the seconds over which it is looked at."""
+
+    name = "speed:time"
+    forms = (
+        "a least speed: write SIZE:TIME, as 1k:30 is for at least 1k a second over any 30 seconds, both above 0; leave "
+        "it out for none"
+    )
+
+    def read(self, text: str) -> tuple[int, float]:
+        speed, _, time = text.rpartition(":")
+        value = int(Speed().read(speed)), Seconds().read(time)
+        if not value[1]:
+            raise ValueError
+        return value
+
+    def write(self, value: tuple[int, float]) -> str:
+        speed, seconds = value
+        return f"{Size().write(speed)}:{Seconds().write(seconds)}"
 
 
 class Listing(Value[tuple[str, ...]]):
