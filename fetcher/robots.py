@@ -71,7 +71,7 @@ _FIELDS = {
     "crawldelay": "crawl-delay",
     "crawl delay": "crawl-delay",
 }
-"""What can stand before the colon, with the misspellings that Google's parser forgives; anything else is ignored."""
+"""What can stand before the colon, with the misspellings that other parsers forgive; anything else is ignored."""
 
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _ODD_BYTES = re.compile(rb"[^\x20-\x7e]")

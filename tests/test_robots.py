@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fetcher import robots as room
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Hop, Origin, Request, Result, Url
-from fetcher.robots import MAX_AGE, MAX_BYTES, MAX_DELAY, MAX_PATTERNS, Robots, RobotsConfig, product_token
+from fetcher.robots import MAX_AGE, MAX_BYTES, MAX_DELAY, MAX_LINE, MAX_PATTERNS, Robots, RobotsConfig, product_token
 from fetcher.urls import parse_url
 
 AGENT = "afetch/1.2 (+https://a.test/bot)"
@@ -138,6 +138,14 @@ def test_an_encoded_slash_in_a_path_is_no_slash() -> None:
     assert allows(everybody("Disallow: /a/b"), "/a%2Fb")
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85"])
+def test_what_only_python_takes_for_the_end_of_a_line_is_part_of_a_path(end: str) -> None:
+    """RFC 9309 2.2 knows CR and LF."""
+    known = everybody(f"Disallow: /a{end}Disallow: /b")
+
+    assert [allows(known, path) for path in ("/a", "/b")] == [True, True]
+
+
 def test_bytes_that_are_no_utf_8_are_compared_as_bytes() -> None:
     """A file in Latin-1 means its own URLs."""
     assert not allows(rules(b"User-agent: *\nDisallow: /caf\xe9\n"), "/caf%E9")
@@ -223,6 +231,7 @@ def test_every_end_of_line_is_one(end: str) -> None:
         "useragent: *\ndisalow: /a\n",
         "User-agent *\nDisallow /a\n",
         "User-agent: *\nDisallow:/a#b\n",
+        "User-agent: * other\nDisallow: /a\n",
     ],
 )
 def test_small_faults_are_forgiven(body: str) -> None:
@@ -373,6 +382,7 @@ def test_an_odd_host_and_an_odd_path_are_judged_like_any() -> None:
     ("value", "seconds"),
     [
         ("10", 10.0),
+        ("10 # or so", 10.0),
         ("0.5", 0.5),
         (".5", 0.5),
         ("2.", 2.0),
@@ -459,6 +469,16 @@ def test_old_rules_stay_when_new_ones_cannot_be_had() -> None:
     assert known.knows(origin(), MAX_AGE + 2)
 
 
+def test_the_last_reason_is_the_one_that_is_given() -> None:
+    """Where nothing could be had twice, the second trouble is the one to look into."""
+    known = Robots(AGENT)
+    known.learn(origin(), reply(None, 500))
+
+    known.learn(origin(), reply(None, 503))
+
+    assert "status 503" in message(known.refusal(url("/a")))
+
+
 def test_what_is_learned_later_replaces_what_was_known() -> None:
     """Also where nothing could be had before."""
     known = Robots(AGENT)
@@ -487,13 +507,16 @@ def test_large_files_are_forgotten_sooner(monkeypatch: pytest.MonkeyPatch) -> No
     """The bound is on bytes, too, and the newest stays even where it alone is beyond."""
     monkeypatch.setattr(room, "MEMORY", 20_000)
     known = Robots(AGENT)
-    places = [f"http://{name}.test" for name in "abc"]
-    large = "User-agent: *\n" + "".join(f"Disallow: /{number:020}\n" for number in range(800))
+    small, large, last = (f"http://{name}.test" for name in "abc")
+    body = "User-agent: *\n" + "".join(f"Disallow: /{number:020}\n" for number in range(800))
 
-    for place in places:
-        known.learn(origin(place), reply(large if place == places[1] else "", of=place))
+    known.learn(origin(small), reply("", of=small))
+    known.learn(origin(large), reply(body, of=large))
+    then = [known.knows(origin(place)) for place in (small, large)]
+    known.learn(origin(last), reply("", of=last))
 
-    assert [known.knows(origin(place)) for place in places] == [False, False, True]
+    assert then == [False, True]
+    assert [known.knows(origin(place)) for place in (large, last)] == [False, True]
 
 
 def test_parsed_rules_are_dropped_before_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,6 +564,15 @@ def test_no_file_can_hold_up_the_run(body: bytes) -> None:
 
     assert refused is None
     assert time.process_time() - began < 3.0
+
+
+def test_a_line_beyond_all_measure_is_ignored() -> None:
+    """And no other is."""
+    name = "a" * MAX_LINE
+
+    known = everybody(f"Disallow: /{name}", "Disallow: /b")
+
+    assert [allows(known, path) for path in (f"/{name}", "/b")] == [True, False]
 
 
 def test_patterns_beyond_their_number_are_ignored_and_plain_rules_are_not() -> None:
