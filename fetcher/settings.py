@@ -14,14 +14,26 @@ from fetcher.frontier.config import FrontierConfig
 from fetcher.hosts import HostsConfig
 from fetcher.policy import PolicyConfig
 from fetcher.record import RecordConfig
+from fetcher.robots import RobotsConfig
 from fetcher.sources.config import SourceConfig
 from fetcher.verdict import VerdictConfig
 
-ROOMS = (SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig)
+ROOMS = (
+    SourceConfig,
+    FrontierConfig,
+    HostsConfig,
+    ClientConfig,
+    PolicyConfig,
+    RobotsConfig,
+    RecordConfig,
+    VerdictConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RecordConfig, VerdictConfig):
+class Settings(
+    SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RobotsConfig, RecordConfig, VerdictConfig
+):
     """
     How to fetch. Every field has the default of the command's option of the same name.
 

@@ -29,6 +29,7 @@ from fetcher.frontier.config import FrontierConfig
 from fetcher.hosts import HostConfig
 from fetcher.policy import PolicyConfig
 from fetcher.record import RecordConfig
+from fetcher.robots import RobotsConfig
 from fetcher.screen import ScreenConfig
 from fetcher.settings import ROOMS, Settings
 from fetcher.sinks.config import OutputConfig
@@ -119,6 +120,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["-k"], ClientConfig, "insecure", True),
     (["--keepalive", "3"], ClientConfig, "keepalive", 3.0),
     (["--no-keepalive"], ClientConfig, "keepalive", 0.0),
+    (["--robots"], RobotsConfig, "robots", True),
     (["--max-size", "64M"], ClientConfig, "max_size", 64 * 1024**2),
     (["-r", "0"], PolicyConfig, "retries", 0),
     (["--retry-on", "5xx, dns"], PolicyConfig, "retry_on", ("5xx", "dns")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fetcher.cli.options.option import alias, flag, group, setting
 from fetcher.cli.values import FilePath, Seconds
 from fetcher.client.config import ClientConfig
+from fetcher.robots import RobotsConfig
 
 connection_options = group(
     "Connection",
@@ -25,4 +26,9 @@ connection_options = group(
         "--keepalive", room=ClientConfig, type=Seconds(), metavar="TIME", help="How long an idle connection is kept."
     ),
     alias("--no-keepalive", of="keepalive", means=0.0, help="Close each connection after its reply."),
+    flag(
+        "--robots",
+        room=RobotsConfig,
+        help="Fetch only what each origin's robots.txt allows, no faster than its Crawl-delay says.",
+    ),
 )
