@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from time import perf_counter, time
@@ -22,6 +23,7 @@ from fetcher.client.phases import PHASES, Phases
 from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
 from fetcher.client.resolver import Resolver
+from fetcher.client.throttle import Throttle
 from fetcher.client.tls import Context, make_context
 from fetcher.errors import ErrorKind
 from fetcher.model import IDEMPOTENT, Error, Hop, Job, Origin, Timings
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 SHORTEST = 0.001
 """Seconds of a timer: uvloop's clock has steps of a millisecond, and shorter timers fire at once."""
+
+PAUSED = 1.0
+"""Seconds between looks at a reply that we ourselves do not read."""
 
 TARGETS = 4_096
 """Origins of which the connector's questions are answered ahead, some 5 MB."""
@@ -52,6 +57,9 @@ class Client:
         pool: dict[str, Any] = {"keepalive_timeout": config.keepalive} if config.keepalive else {"force_close": True}
         # Made at once where a file of the user's is to be read, so that it is complained of before the first request.
         self._context: Context | None = make_context(config) if config.cacert is not None else None
+        self._throttle = Throttle(config.limit_rate, self._loop) if config.limit_rate is not None else None
+        if self._throttle is not None:
+            pool["window"] = self._throttle.window
         self._connector = Connector(Wire, limit=config.slots, resolver=self._resolver, **pool)
         self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
         self._targets: dict[str, Target] = {}
@@ -61,6 +69,8 @@ class Client:
 
     async def close(self) -> None:
         """End every connection and lookup."""
+        if self._throttle is not None:
+            self._throttle.close()
         await self._connector.close()
         await self._resolver.close()
 
@@ -117,7 +127,8 @@ class Client:
         if wire.on_idle_lost is not None:
             wire.on_idle_lost = None
             self._idle -= 1
-        reply = Reply(wire, job.method, self._config.max_size, self.budget, self._loop)
+        throttle = self._throttle
+        reply = Reply(wire, job.method, self._config.max_size, self.budget, self._loop, throttle)
         transport = connection.transport
         watch: _Watch | None = None
         whole = False
@@ -128,6 +139,8 @@ class Client:
                 if wire.remote is None:
                     wire.remote = _address(transport.get_extra_info("peername"))
                 transport.write(self._heads.request(job))
+                if throttle is not None:
+                    throttle.begin(reply)
                 wire.attend(reply)
             if not reply.done.done():
                 watch = _Watch(reply, cast("asyncio.Transport", transport), hop.deadline, self._config, self._loop)
@@ -137,6 +150,9 @@ class Client:
             # When cancelled, too: then the reply is not whole, its body is nobody's, and the connection goes.
             if watch is not None:
                 watch.stop()
+            if throttle is not None:
+                throttle.end(reply)
+            reply.free()
             self._release(connection, wire, job.url.origin, keep=whole and reply.keeps)
             self.budget.arrived(reply.settle(kept=whole), reply, kept=whole and reply.body is not None)
         return reply
@@ -239,9 +255,13 @@ class _Exchange:
 
 
 class _Watch:
-    """One timer over a reply: the attempt's deadline, and silence. What is paused by ourselves is nobody's fault."""
+    """
+    One timer over a reply: the attempt's deadline, silence, and speed.
 
-    __slots__ = ("_config", "_deadline", "_handle", "_loop", "_reply", "_transport", "_unsent")
+    Its clock stands still while we ourselves do not read: that is nobody's fault.
+    """
+
+    __slots__ = ("_config", "_deadline", "_handle", "_loop", "_reply", "_speed", "_transport", "_unsent")
 
     def __init__(
         self,
@@ -257,6 +277,7 @@ class _Watch:
         self._config = config
         self._loop = loop
         self._unsent = 0
+        self._speed = _Speed(*config.min_speed) if config.min_speed is not None else None
         self._handle: asyncio.TimerHandle | None = None
         self._look()
 
@@ -266,29 +287,72 @@ class _Watch:
             self._handle.cancel()
 
     def _look(self) -> None:
-        now = perf_counter()
         reply = self._reply
+        paused = reply.paused_at
+        now = perf_counter() if paused is None else paused
+        deadline = self._deadline + reply.paused_for
         silence = self._config.read_timeout
-        if reply.paused_for:
-            self._deadline += reply.paused_for
-            reply.paused_for = 0.0
-        if reply.paused_at is not None:
-            self._handle = self._loop.call_later(1.0, self._look)
-            return
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent:
             # The server is still taking our request: that is not silence.
             self._unsent = unsent
             reply.last_at = max(reply.last_at, now)
-        if now >= self._deadline:
+        if now >= deadline:
             reply.fail(ErrorKind.TIMEOUT, f"not done within {self._config.timeout:g} s in all (--timeout)")
             return
         if silence and now - reply.last_at >= silence:
             reply.fail(ErrorKind.READ_TIMEOUT, f"silence for {silence:g} s (--read-timeout)")
             return
-        until = min(self._deadline, reply.last_at + silence if silence else inf)
+        until = min(deadline, reply.last_at + silence if silence else inf)
+        speed = self._speed
+        if speed is not None:
+            if reply.first_at is not None and speed.too_slow(now - reply.paused_for, reply.received):
+                reply.fail(ErrorKind.TOO_SLOW, speed.complaint)
+                return
+            until = min(until, now + speed.step)
         if until < inf:
-            self._handle = self._loop.call_later(max(until - now, SHORTEST), self._look)
+            # While the clock stands still nothing can come to pass, and a look a second is enough.
+            least = SHORTEST if paused is None else PAUSED
+            self._handle = self._loop.call_later(max(until - now, least), self._look)
+
+
+class _Speed:
+    """
+    Whether a reply is slower than asked for, on average over the last `seconds` at any time.
+
+    The window slides by a tenth of its length. It opens when the first look finds a byte, at most a tenth late, so a
+    drip ends between 1.0 and 1.2 times `seconds` behind its first byte.
+
+    Attributes:
+        step: Seconds between looks.
+    """
+
+    __slots__ = ("_least", "_seconds", "_seen", "step")
+
+    def __init__(self, least: int, seconds: float) -> None:
+        self._least = least
+        self._seconds = seconds
+        self._seen: deque[tuple[float, int]] = deque()
+        self.step = max(seconds / 10, SHORTEST)
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with one that is."""
+        return f"fewer than {self._least:,} bytes/s for {self._seconds:g} s (--min-speed)"
+
+    def too_slow(self, now: float, received: int) -> bool:
+        """Whether `received` bytes at `now` are too few. Asked once a step, from the first byte on."""
+        seen = self._seen
+        if not seen:
+            # What is there already counts for the window that begins with it.
+            seen.append((now, 0))
+            return False
+        seen.append((now, received))
+        # The latest look that is a whole window ago is where it begins.
+        while now - seen[1][0] >= self._seconds:
+            seen.popleft()
+        since, before = seen[0]
+        return now - since >= self._seconds and received - before < self._least * (now - since)
 
 
 def _address(peer: object) -> str | None:

@@ -54,11 +54,22 @@ MAX_HEADERS = 5_000
 
 
 class Connector(TCPConnector):
-    """aiohttp's connector: name, TCP, TLS and the pool of idle connections, with protocols of our own."""
+    """
+    aiohttp's connector: name, TCP, TLS and the pool of idle connections, with protocols of our own.
 
-    def __init__(self, wire: Callable[[asyncio.AbstractEventLoop], ResponseHandler], **options: Any) -> None:
+    Args:
+        window: Bytes of each socket's receive buffer; None is the system's own choice, which grows with use.
+    """
+
+    def __init__(
+        self,
+        wire: Callable[[asyncio.AbstractEventLoop], ResponseHandler],
+        *,
+        window: int | None = None,
+        **options: Any,
+    ) -> None:
         # Names are cached by our own resolver, which also caches failures.
-        super().__init__(use_dns_cache=False, socket_factory=_make_socket, **options)
+        super().__init__(use_dns_cache=False, socket_factory=partial(_make_socket, window=window), **options)
         self._factory = partial(wire, self._loop)
         self._libuv = type(self._loop).__module__.startswith("uvloop")
 
@@ -98,9 +109,12 @@ _MADE: ContextVar[list[_Socket] | None] = ContextVar("made", default=None)
 """The sockets of the connection that the current task is making."""
 
 
-def _make_socket(address: tuple[Any, ...]) -> socket.socket:
+def _make_socket(address: tuple[Any, ...], *, window: int | None) -> socket.socket:
     family, kind, protocol, _, _ = address
     one = _Socket(family, kind, protocol)
+    if window is not None:
+        # Before it connects: what a peer was once promised it may send.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
     made = _MADE.get()
     if made is not None:
         made.append(one)

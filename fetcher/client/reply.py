@@ -12,13 +12,14 @@ import logging
 from collections.abc import Callable
 from io import BytesIO
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from fetcher.client.budget import Budget
 from fetcher.client.codings import CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
 from fetcher.client.framing import Framing, FramingError, NoBody, framing_for, transfer_codings
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
+from fetcher.client.throttle import Throttle
 from fetcher.errors import ErrorKind
 from fetcher.model import Error
 
@@ -29,6 +30,9 @@ MAX_HEAD = 1024 * 1024
 
 MAX_INTERIM = 1_000
 """Interim replies (1xx) before the real one; curl reads them as long as they come."""
+
+NO_ROOM, TOO_FAST = 1, 2
+"""Reasons for not reading: the budget's, the throttle's. We read when there is none."""
 
 
 class Wire(ResponseHandler):
@@ -62,6 +66,22 @@ class Wire(ResponseHandler):
         self._reply = None
         self.used = True
 
+    def stop(self) -> None:
+        """Read nothing from the socket."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_extra_info("ssl_object") is not None:
+            # Once TLS holds something for us it may not read further: uvloop drops it when it meets the end.
+            cast("Any", transport).set_read_buffer_limits(1)
+        transport.pause_reading()
+
+    def go(self) -> None:
+        """Read on."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
         if self._reply is not None:
             self._reply.feed(data)
@@ -93,7 +113,8 @@ class Reply:
         size: Bytes of the body so far, decoded.
         wire_size: Bytes of the body as received, without chunk framing.
         first_at: `perf_counter` when its first byte arrived.
-        last_at: `perf_counter` when anything last arrived.
+        last_at: `perf_counter` when anything last arrived, moved on by what we did not read since.
+        received: Bytes that arrived, heads and framing included.
         paused_at, paused_for: Since when, and how many seconds so far, we ourselves did not read.
         body: Decoded, once `settle` was called.
         interim: Heads of 1xx replies before it.
@@ -110,6 +131,8 @@ class Reply:
         "_method",
         "_pending",
         "_pieces",
+        "_reasons",
+        "_throttle",
         "_wire",
         "body",
         "done",
@@ -120,15 +143,26 @@ class Reply:
         "last_at",
         "paused_at",
         "paused_for",
+        "received",
         "size",
         "wire_size",
     )
 
-    def __init__(self, wire: Wire, method: str, limit: int, budget: Budget, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        method: str,
+        limit: int,
+        budget: Budget,
+        loop: asyncio.AbstractEventLoop,
+        throttle: Throttle | None = None,
+    ) -> None:
         self._wire = wire
         self._method = method
         self._limit = limit
         self._budget = budget
+        self._throttle = throttle
+        self._reasons = 0
         self._pending = b""
         self._distrusted = False
         self._framing: Framing | None = None
@@ -142,6 +176,7 @@ class Reply:
         self.error: Error | None = None
         self.size = 0
         self.wire_size = 0
+        self.received = 0
         self.interim = 0
         self.first_at: float | None = None
         self.last_at = perf_counter()
@@ -183,6 +218,9 @@ class Reply:
         self.last_at = perf_counter()
         if self.first_at is None:
             self.first_at = self.last_at
+        self.received += len(data)
+        if self._throttle is not None:
+            self._throttle.take(len(data), self)
         try:
             if self.head is None:
                 data = self._read_head(data)
@@ -235,20 +273,43 @@ class Reply:
 
     def pause(self) -> None:
         """Stop reading from the socket: there is no room for more bodies."""
-        self.paused_at = perf_counter()
-        transport = self._wire.transport
-        if transport is not None and not transport.is_closing():
-            transport.pause_reading()
+        self._stop(NO_ROOM)
 
     def resume(self) -> None:
-        """Read on."""
-        self.last_at = perf_counter()
-        if self.paused_at is not None:
-            self.paused_for += self.last_at - self.paused_at
-            self.paused_at = None
-        transport = self._wire.transport
-        if transport is not None and not transport.is_closing():
-            transport.resume_reading()
+        """There is room: read on, unless there is another reason not to."""
+        self._go(NO_ROOM)
+
+    def hold(self) -> None:
+        """Stop reading from the socket: more would be above `limit_rate`."""
+        self._stop(TOO_FAST)
+
+    def go_on(self) -> None:
+        """It is our turn: read on, unless there is another reason not to."""
+        self._go(TOO_FAST)
+
+    def free(self) -> None:
+        """The reply is over, and its connection is read again."""
+        self._go(self._reasons)
+
+    def _stop(self, reason: int) -> None:
+        if not self._reasons:
+            self.paused_at = perf_counter()
+            self._wire.stop()
+        self._reasons |= reason
+
+    def _go(self, reason: int) -> None:
+        if not self._reasons:
+            return
+        self._reasons &= ~reason
+        if self._reasons or self.paused_at is None:
+            return
+        now = perf_counter()
+        paused = now - self.paused_at
+        self.paused_at = None
+        self.paused_for += paused
+        # Neither silence nor speech: what we did not listen to.
+        self.last_at = min(now, self.last_at + paused)
+        self._wire.go()
 
     def _read_head(self, data: bytes) -> bytes:
         """What is behind the head, if that is complete now."""
