@@ -1,8 +1,16 @@
-"""Owns a request's bytes: the request line, the headers, the body. Prepared once an origin, because most are alike."""
+"""
+Owns a request's bytes: the request line, the headers, the body. Prepared once an origin, because most are alike.
+
+A header of the entry's own wins over one of its host's table, that over one of the run's, that over ours.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from fetcher.client.config import ClientConfig
+from fetcher.hosts import Hosts
 from fetcher.model import Job, Origin
 
 LENGTH_ALWAYS = frozenset({"POST", "PUT", "PATCH"})
@@ -22,17 +30,40 @@ CREDENTIALS = frozenset(
 )
 """Headers that never follow a redirect to another origin, in lower case."""
 
+_SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE)
+"""What is in the names of headers that people put secrets into; to hide one too many harms nobody."""
+
+HIDDEN = "***"
+"""What is shown in place of a secret."""
+
 PREPARED = 4_096
 """Origins whose heads are kept ready."""
 
 ENCODINGS = "gzip, deflate, br, zstd"
 
 
-class RequestHeads:
-    """The run's headers, as bytes for each origin."""
+def shown_head(request: bytes) -> list[str]:
+    """The lines of a request's head as a person may see them: what may be a credential is `***`."""
+    head = request.partition(b"\r\n\r\n")[0]
+    first, *headers = head.decode("utf-8", "surrogateescape").split("\r\n")
+    lines = [first]
+    for header in headers:
+        name, _, value = header.partition(": ")
+        lines.append(f"{name}: {HIDDEN if value and _SECRET.search(name) else value}")
+    return lines
 
-    def __init__(self, config: ClientConfig) -> None:
+
+class RequestHeads:
+    """
+    The run's headers, as bytes for each origin.
+
+    Args:
+        hosts: What single hosts get beside or instead.
+    """
+
+    def __init__(self, config: ClientConfig, hosts: Hosts | None = None) -> None:
         self._config = config
+        self._hosts = hosts
         self._ready: dict[tuple[str, str, bool], tuple[bytes, bytes]] = {}
 
     def request(self, job: Job) -> bytes:
@@ -60,9 +91,16 @@ class RequestHeads:
     ) -> tuple[bytes, bytes]:
         """The bytes before the target and those behind it."""
         config = self._config
-        replaced = {name.lower() for name, _ in own}
-        given = (*(header for header in config.headers if header[0].lower() not in replaced), *own)
-        names = {name.lower() for name, _ in given}
+        table = self._hosts.find(origin.host) if self._hosts is not None else None
+        special = table.headers if table is not None else ()
+        # A host's credentials are meant for it wherever a redirect comes from, but not to be sent in the clear then.
+        trusting = trusted or origin.scheme == "https"
+        given = [
+            *_over(config.headers, special, own, trusted=trusted),
+            *_over(special, own, trusted=trusting),
+            *_over(own, trusted=trusted),
+        ]
+        names = {name.lower() for name, _ in (*config.headers, *special, *own)}
         ours = [
             ("Host", origin.authority),
             ("User-Agent", config.user_agent),
@@ -72,10 +110,21 @@ class RequestHeads:
         if not config.keepalive:
             ours.append(("Connection", "close"))
         headers = [header for header in ours if header[0].lower() not in names]
-        for name, value in given:
-            if value is not None and (trusted or name.lower() not in CREDENTIALS):
-                headers.append((name, value))
+        headers.extend(given)
         if "content-length" not in names and (body is not None or method in LENGTH_ALWAYS):
             headers.append(("Content-Length", str(len(body or b""))))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        return f"{method} ".encode("ascii"), f" HTTP/1.1\r\n{lines}\r\n".encode()
+        # A header that is no UTF-8 goes out as the shell gave it.
+        return f"{method} ".encode("ascii"), f" HTTP/1.1\r\n{lines}\r\n".encode("utf-8", "surrogateescape")
+
+
+def _over(
+    headers: Sequence[tuple[str, str | None]], *stronger: Sequence[tuple[str, str | None]], trusted: bool
+) -> list[tuple[str, str]]:
+    """What is sent of these headers, whose names those of `stronger` replace."""
+    replaced = {name.lower() for others in stronger for name, _ in others}
+    return [
+        (name, value)
+        for name, value in headers
+        if value is not None and name.lower() not in replaced and (trusted or name.lower() not in CREDENTIALS)
+    ]
