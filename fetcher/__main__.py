@@ -1,8 +1,17 @@
-"""`python -m fetcher` is `afetch`."""
+"""Owns the entry point of `afetch` and of `python -m fetcher`: it is ready for Ctrl-C before it imports the command."""
 
 from __future__ import annotations
 
-from fetcher.cli.main import run
+from fetcher.cli.interrupt import leave_quietly
+
+
+def run() -> None:
+    """The command, and the end of the process."""
+    leave_quietly()
+    from fetcher.cli.main import run as run_command
+
+    run_command()
+
 
 if __name__ == "__main__":
     run()

@@ -14,11 +14,16 @@ from pathlib import Path
 
 import pytest
 
+import fetcher
+from fetcher.cli import interrupt
+from fetcher.cli.status import ExitStatus
 from tests.conftest import Afetch, MakeRawServer
 from tests.servers import PATIENCE, Hang, Request, Site
 
 SOON = 4.0
 """Seconds within which what ends at once has ended, on a busy machine too; less than the grace."""
+
+ROOT = Path(fetcher.__file__).parents[1]
 
 HUNG_LOOKUPS = """
 import socket, threading
@@ -216,6 +221,87 @@ def wait_for(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it has not come to that"
         select.select([], [], [], 0.01)
+
+
+IMPORTING = """
+import os, signal
+os.write(2, b"importing\\n")
+while True:
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        {then}
+"""
+"""A module whose import takes long, and takes an exception for its own matter or not."""
+
+
+@pytest.mark.parametrize(
+    ("module", "then"),
+    [
+        ("click", "raise"),
+        ("click", "pass"),
+        ("msgspec", "raise"),
+        ("aiohttp", "raise"),
+        ("aiohttp", "pass"),
+        ("uvloop", "raise"),
+    ],
+)
+def test_ctrl_c_during_the_imports_ends_us_quietly(afetch: Afetch, site: Site, module: str, then: str) -> None:
+    """Whoever sees a typing error as soon as Enter is pressed gets no traceback, and it is the same status."""
+    (afetch.folder / f"{module}.py").write_text(IMPORTING.format(then=then))
+    process = afetch.start(site.page(), env={"PYTHONPATH": f"{afetch.folder}{os.pathsep}{ROOT}"})
+    read_until(stderr_of(process), b"importing\n")
+
+    process.send_signal(signal.SIGINT)
+    status, out, err = end(process, SOON)
+
+    # click ends the line in which the terminal shows ^C.
+    assert (status, out, err.strip()) == (130, "", "")
+
+
+def test_ctrl_c_that_is_ignored_stays_so_during_the_imports(afetch: Afetch) -> None:
+    """A shell has it ignored for what it starts with `&`: there it must not end us."""
+    command = (sys.executable, "-c", "from fetcher.__main__ import leave_quietly as begin; begin(); " + SIGNAL_US)
+
+    process = afetch.start(command=command, shell="""trap '' INT; exec "$@" """)
+
+    assert end(process) == (0, "still here\n", "")
+
+
+SIGNAL_US = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('still here')"
+
+
+def test_ctrl_c_leaves_an_output_that_waits_for_its_reader(afetch: Afetch, site: Site) -> None:
+    """A FIFO is opened when somebody reads it; the first Ctrl-C is heard meanwhile, and nothing was requested."""
+    os.mkfifo(afetch.folder / "fifo")
+    process = afetch.start(site.page(), "-o", "fifo", "-f", "text", command=(sys.executable, "-c", OPENING))
+    read_until(stderr_of(process), b"opening\n")
+
+    process.send_signal(signal.SIGINT)
+    status, _, err = end(process, SOON)
+
+    assert (status, err.strip()) == (130, "")
+    assert site.log == []
+
+
+OPENING = """
+import os
+from fetcher.cli import main
+
+def told(path, *args, open=os.open, **options):
+    if path == "fifo":
+        os.write(2, b"opening\\n")
+    return open(path, *args, **options)
+
+os.open = told
+main.run()
+"""
+"""The command, which says when it opens the output."""
+
+
+def test_the_early_status_is_that_of_an_interrupt() -> None:
+    """It is written down twice, because nothing may be imported for it."""
+    assert interrupt.STATUS == ExitStatus.INTERRUPTED
 
 
 def test_a_lookup_that_hangs_does_not_hold_the_exit(afetch: Afetch) -> None:

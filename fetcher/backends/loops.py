@@ -14,9 +14,13 @@ log = logging.getLogger(__name__)
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """What `main` returns, run on a loop of its own."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
-        runner.get_loop().set_exception_handler(_unhandled)
-        return runner.run(main)
+    try:
+        with asyncio.Runner(loop_factory=_factory()) as runner:
+            runner.get_loop().set_exception_handler(_unhandled)
+            return runner.run(main)
+    finally:
+        # Where Ctrl-C came before the loop did: a coroutine that never began would be warned of.
+        main.close()
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop]:

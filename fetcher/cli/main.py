@@ -19,6 +19,7 @@ import rich_click
 from fetcher.cli.complaints import complain, complaint
 from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import settle
+from fetcher.cli.interrupt import interruptible, leave_quietly
 from fetcher.cli.labels import PREFIX
 from fetcher.cli.options.concurrency import concurrency_options
 from fetcher.cli.options.connection import connection_options
@@ -102,10 +103,12 @@ def command(context: click.Context, /, **_options: Any) -> int:
     if demo:
         from fetcher.cli.demo import demo as show
 
-        return show(settings, output, screen)
+        with interruptible():
+            return show(settings, output, screen)
     from fetcher.cli.launch import launch
 
-    return launch(sources, settings, output, screen)
+    with interruptible():
+        return launch(sources, settings, output, screen)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -122,7 +125,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The command's entry point."""
+    """The command in a process of its own, which ends here."""
+    leave_quietly()
     _fill_standard_descriptors()
     # `afetch --help | head -1` ends as other commands do, without a word about it.
     _default_pipes(default=True)
