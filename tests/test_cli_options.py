@@ -492,21 +492,6 @@ def test_a_file_has_tables_for_hosts(launched: Launched, config: Callable[[str],
     )
 
 
-def test_retries_may_be_named_beside_what_they_are_for(launched: Launched) -> None:
-    """Only none at all contradicts a list of what is tried again."""
-    main(["-r", "1", "--retry-on", "503", "x"])
-
-    assert launched.settings == Settings(retries=1, retry_on=("503",))
-
-
-def test_no_retries_now_overrule_what_a_file_tries_again(launched: Launched, config: Callable[[str], str]) -> None:
-    """`-r 0` beside a file's retry-on is no contradiction: the more explicit word counts."""
-    status = main(["--config", config("retry-on = '5xx'"), "-r", "0", "x"])
-
-    assert status == ExitStatus.OK
-    assert launched.settings == Settings(retries=0)
-
-
 def test_a_variable_names_the_file(
     launched: Launched, config: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,10 +515,6 @@ BAD_FILES = [
     ("demo = true", "demo belongs on the command line; remove it"),
     ("explain = true", "explain belongs on the command line; remove it"),
     ("rate = 0", f"rate: '0' is not {Rate.forms}"),
-    (
-        "retries = 0\nretry-on = '5xx'",
-        "retries and {path}: retry-on " + _LEAVE_ONE.format("try nothing again, or that"),
-    ),
     ("hosts = 3", 'hosts: write a table for each host: [hosts."api.example.com"]'),
     ("[hosts]\nrate = 1", f'hosts."rate": a key outside a host\'s table; {_BELOW}'),
     ("[hosts.'a.example']\nrate = '5/x'", f"""hosts."a.example": rate: '5/x' is not {Rate.forms}"""),
@@ -653,10 +634,6 @@ MISTAKES = [
     (["--outage-wait", "x", "x"], f"--outage-wait: 'x' is not {_DURATIONS}"),
     (["--no-adapt=1"], "--no-adapt takes no value; write it alone"),
     (["--limit-speed", "3"], "no such option: --limit-speed; did you mean --min-speed?"),
-    (
-        ["-r", "0", "--retry-on", "503", "x"],
-        f"--retries and --retry-on {_LEAVE_ONE.format('try nothing again, or that')}",
-    ),
     (["-c", "0", "x"], "concurrency must be at least 1, not 0"),
     (["-f", "xml", "x"], "--format: 'xml' is not one of 'text', 'jsonl', 'json'"),
     (["-o", "", "x"], "--output: '' is not the name of a file"),

@@ -23,7 +23,6 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("quiet", "progress", "show nothing, or show progress"),
     ("no_follow", "max_redirects", "follow none, or that many"),
     ("insecure", "cacert", "trust everyone, or that file"),
-    ("retries", "retry_on", "try nothing again, or that"),
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),
@@ -33,9 +32,6 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "output", "the demo is for looking at"),
 )
 """Parameters that exclude each other, and why."""
-
-ONLY_AT = {"retries": 0}
-"""Parameters of which one value alone excludes others."""
 
 _RANKS = {ParameterSource.COMMANDLINE: 0, ParameterSource.ENVIRONMENT: 1, ParameterSource.DEFAULT_MAP: 2}
 """Where a parameter may be given, the most explicit first."""
@@ -60,7 +56,7 @@ def settle(context: click.Context) -> dict[str, Any]:
             del values[name]
     for one, other, why in RIVALS:
         first, second = ranks.get(one), ranks.get(other)
-        if first is None or second is None or values[one] != ONLY_AT.get(one, values[one]):
+        if first is None or second is None:
             continue
         if first == second:
             raise _contradiction(context, params[one], params[other], why)

@@ -26,6 +26,7 @@ from fetcher.client.resolver import Resolver
 from fetcher.client.throttle import Throttle
 from fetcher.client.tls import Context, make_context
 from fetcher.errors import ErrorKind
+from fetcher.hosts import Hosts
 from fetcher.model import IDEMPOTENT, Error, Hop, Job, Origin, Timings
 
 log = logging.getLogger(__name__)
@@ -45,12 +46,20 @@ class Client:
     The connections of a run, and the exchanges on them.
 
     Args:
+        hosts: What is different for single hosts: their headers and timeouts.
         wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
             `concurrency` of them only wanted ones are kept.
     """
 
-    def __init__(self, config: ClientConfig, *, wanted: Callable[[Origin], bool] = lambda _origin: False) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        hosts: Hosts | None = None,
+        wanted: Callable[[Origin], bool] = lambda _origin: False,
+    ) -> None:
         self._config = config
+        self._hosts = hosts
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
         self._resolver = Resolver()
@@ -63,7 +72,7 @@ class Client:
         self._connector = Connector(Wire, limit=config.slots, resolver=self._resolver, **pool)
         self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
         self._targets: dict[str, Target] = {}
-        self._heads = RequestHeads(config)
+        self._heads = RequestHeads(config, hosts)
         self._idle = 0
         self.budget = Budget(config.body_budget)
 
@@ -83,8 +92,7 @@ class Client:
         Raises:
             asyncio.CancelledError: The run is being ended; the connection is closed.
         """
-        timeout = self._config.timeout
-        hop = _Exchange(job, deadline=max(0.0, timeout - job.spent) if timeout else inf)
+        hop = _Exchange(job, self._timeout(job))
         while True:
             try:
                 connection = await self._connect(hop)
@@ -98,6 +106,11 @@ class Client:
             # takes one out of the pool, so this ends with a fresh one.
             if not stale or job.method not in IDEMPOTENT:
                 return hop.ended(reply, wire, reused=reused)
+
+    def _timeout(self, job: Job) -> float:
+        """Seconds of an attempt's own time, as the host of its next hop has them; 0 is none."""
+        table = self._hosts.find(job.host) if self._hosts else None
+        return self._config.timeout if table is None or table.timeout is None else table.timeout
 
     async def _connect(self, hop: _Exchange) -> Connection:
         """A connection to the hop's origin, idle or new. Raises whatever aiohttp, ssl or the system raise."""
@@ -143,7 +156,7 @@ class Client:
                     throttle.begin(reply)
                 wire.attend(reply)
             if not reply.done.done():
-                watch = _Watch(reply, cast("asyncio.Transport", transport), hop.deadline, self._config, self._loop)
+                watch = _Watch(reply, cast("asyncio.Transport", transport), hop, self._config, self._loop)
                 await reply.done
             whole = True
         finally:
@@ -175,7 +188,7 @@ class Client:
     def _connect_error(self, hop: _Exchange, exc: Exception) -> Error:
         if isinstance(exc, TimeoutError):
             if perf_counter() >= hop.deadline - SHORTEST:
-                return Error(ErrorKind.TIMEOUT, f"no connection within {self._config.timeout:g} s in all (--timeout)")
+                return Error(ErrorKind.TIMEOUT, f"no connection within {hop.timeout:g} s in all (--timeout)")
             if hop.phases.dns_started is not None and hop.phases.dns_ended is None:
                 seconds = f"{self._config.connect_timeout:g} s"
                 return Error(ErrorKind.DNS, f"the lookup took longer than {seconds} (--connect-timeout)")
@@ -191,13 +204,14 @@ class Client:
 class _Exchange:
     """The times of one hop, on `perf_counter` but for `started`, and the hop made of them."""
 
-    __slots__ = ("begun", "connected", "deadline", "job", "phases", "slot", "started")
+    __slots__ = ("begun", "connected", "deadline", "job", "phases", "slot", "started", "timeout")
 
-    def __init__(self, job: Job, *, deadline: float) -> None:
+    def __init__(self, job: Job, timeout: float) -> None:
         self.job = job
+        self.timeout = timeout
         self.started = time()
         self.slot = perf_counter()
-        self.deadline = self.slot + deadline
+        self.deadline = self.slot + max(0.0, timeout - job.spent) if timeout else inf
         self.begun = self.slot
         self.connected = self.slot
         self.phases = Phases()
@@ -261,19 +275,19 @@ class _Watch:
     Its clock stands still while we ourselves do not read: that is nobody's fault.
     """
 
-    __slots__ = ("_config", "_deadline", "_handle", "_loop", "_reply", "_speed", "_transport", "_unsent")
+    __slots__ = ("_config", "_handle", "_hop", "_loop", "_reply", "_speed", "_transport", "_unsent")
 
     def __init__(
         self,
         reply: Reply,
         transport: asyncio.Transport,
-        deadline: float,
+        hop: _Exchange,
         config: ClientConfig,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._reply = reply
         self._transport = transport
-        self._deadline = deadline
+        self._hop = hop
         self._config = config
         self._loop = loop
         self._unsent = 0
@@ -290,7 +304,7 @@ class _Watch:
         reply = self._reply
         paused = reply.paused_at
         now = perf_counter() if paused is None else paused
-        deadline = self._deadline + reply.paused_for
+        deadline = self._hop.deadline + reply.paused_for
         silence = self._config.read_timeout
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent:
@@ -298,7 +312,7 @@ class _Watch:
             self._unsent = unsent
             reply.last_at = max(reply.last_at, now)
         if now >= deadline:
-            reply.fail(ErrorKind.TIMEOUT, f"not done within {self._config.timeout:g} s in all (--timeout)")
+            reply.fail(ErrorKind.TIMEOUT, f"not done within {self._hop.timeout:g} s in all (--timeout)")
             return
         if silence and now - reply.last_at >= silence:
             reply.fail(ErrorKind.READ_TIMEOUT, f"silence for {silence:g} s (--read-timeout)")
