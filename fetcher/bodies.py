@@ -4,6 +4,8 @@ Owns what the bytes of a body are: JSON, text in some charset, or neither. Pure;
 JSON is strict JSON (RFC 8259) and stays as it was sent but for the blanks between its tokens. Text is decoded by, in
 this order: the Content-Type's charset, a byte order mark, the document's own declaration, UTF-8 if it is that, and a
 guess. What cannot be decoded becomes U+FFFD.
+
+What a body is, is found out without a second copy of it: a text can be four times as large as its bytes.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import codecs
 import re
 from array import array
 from binascii import b2a_base64
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -35,6 +38,13 @@ SAMPLE = 65_536
 
 LONGEST_TYPE = 1024
 """Characters of a Content-Type that are looked at."""
+
+SLICE = 192 * 1024
+"""Bytes of a body that are looked at, decoded or encoded at a time. In threes, for base64."""
+
+ESCAPE = b"\x1b"
+LONGEST_ESCAPE = 16
+"""Bytes that begin so and within which no slice may end: Python's ISO-2022-JP raises (`_codecs_iso2022.c`)."""
 
 _PARAMETER = re.compile(r""";\s*charset\s*=\s*["']?\s*([^\s;,"']+)""", re.IGNORECASE)
 _JSON = re.compile(r"application/json|[^/]+/[^/]*\+json")
@@ -83,6 +93,8 @@ _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _LEAF = b"\x01\xff"
 
+_ENCODER = msgspec.json.Encoder()
+
 _PEELED = 8
 """Levels that are taken off from within before the rest is counted: most JSON has no more, and it is quick."""
 
@@ -121,7 +133,80 @@ class Content(Struct, frozen=True):
     body: Raw | str | None
 
 
-NOTHING = Content(None, None, None)
+class Form:
+    """
+    What a body is, before it is made into that.
+
+    Not a Struct, so that no encoder takes it for something to write down.
+
+    Attributes:
+        encoding, charset: As in `Content`.
+        held: Bytes that are held for it.
+    """
+
+    __slots__ = ("_charset", "_source", "_start", "encoding")
+
+    def __init__(
+        self, encoding: BodyEncoding | None, source: bytes = b"", charset: Charset | None = None, start: int = 0
+    ) -> None:
+        self.encoding = encoding
+        self._source = source
+        self._charset = charset
+        # What is before it is a byte order mark.
+        self._start = start
+
+    @property
+    def charset(self) -> str | None:
+        return None if self._charset is None else self._charset.name
+
+    @property
+    def held(self) -> int:
+        return len(self._source)
+
+    def whole(self) -> Raw | str | None:
+        """The body as a record has it."""
+        if self.encoding == "text":
+            return self.text()
+        if self.encoding == "json":
+            return Raw(self._source)
+        return None if self.encoding is None else b2a_base64(self._source, newline=False).decode("ascii")
+
+    def pieces(self) -> Iterator[bytes]:
+        """What the JSON encoder makes of `whole()`, of which no more than a slice is held at once."""
+        if self.encoding == "json":
+            yield self._source
+            return
+        if self.encoding is None:
+            yield b"null"
+            return
+        yield b'"'
+        if self.encoding == "text":
+            for text in self.texts():
+                # Escapes are a character's own, so the strings of slices join to the string of the whole.
+                yield _ENCODER.encode(text)[1:-1]
+        else:
+            for start in range(0, len(self._source), SLICE):
+                yield b2a_base64(self._source[start : start + SLICE], newline=False)
+        yield b'"'
+
+    def text(self) -> str:
+        """The text of a body that is that."""
+        return self._source[self._start :].decode((self._charset or UTF8).codec, "replace")
+
+    def texts(self) -> Iterator[str]:
+        """The same, slice by slice."""
+        source = self._source
+        decoder = codecs.getincrementaldecoder((self._charset or UTF8).codec)("replace")
+        start = self._start
+        while start < len(source):
+            end = start + SLICE
+            while ESCAPE in source[max(start, end - LONGEST_ESCAPE) : end]:
+                end += LONGEST_ESCAPE
+            yield decoder.decode(source[start:end], final=end >= len(source))
+            start = end
+
+
+NOTHING = Form(None)
 
 
 def read_label(content_type: str | None) -> Label:
@@ -137,6 +222,12 @@ def read_body(body: bytes, label: Label, mode: BodyMode = "auto") -> Content:
         mode: What the label and the bytes say (`auto`); JSON where it is that, whatever the label, and else text
             (`json`); always `text`, always `base64`; nothing (`none`).
     """
+    form = read_form(body, label, mode)
+    return Content(form.encoding, form.charset, form.whole())
+
+
+def read_form(body: bytes, label: Label, mode: BodyMode = "auto") -> Form:
+    """What `read_body` gives, not yet made: a large body need not be held as that."""
     return _MODES[mode](body, label)
 
 
@@ -148,66 +239,64 @@ def strict_json(body: bytes) -> bytes | None:
     encodings than UTF-8, more than `DEEPEST` levels.
     """
     # RFC 8259 8.1 lets a reader ignore it.
-    body = body.removeprefix(_UTF8_MARK)
-    if not _is_utf8(body) or _too_deep(body):
+    start = len(_UTF8_MARK) if body.startswith(_UTF8_MARK) else 0
+    if _utf8_flaw(body) is not None or _too_deep(body):
         return None
     try:
-        return msgspec.json.format(body, indent=-1)
+        return msgspec.json.format(memoryview(body)[start:] if start else body, indent=-1)
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
 def decode(body: bytes, label: Label) -> tuple[str, Charset]:
     """The text of a body, and the charset it was decoded with; a byte order mark is no part of the text."""
+    charset, start = _charset(body, label)
+    return Form("text", body, charset, start).text(), charset
+
+
+def _charset(body: bytes, label: Label) -> tuple[Charset, int]:
+    """What to decode a text with, and where behind its byte order mark it begins."""
     mark = _marked(body)
     charset = label.charset or mark or _declared(body, label)
     if charset is None:
-        try:
-            return body.decode(), UTF8
-        except UnicodeDecodeError as error:
-            charset = UTF8 if _still_utf8(body, error) else _guessed(body)
+        flaw = _utf8_flaw(body)
+        if flaw is None:
+            return UTF8, 0
+        charset = UTF8 if _still_utf8(body, flaw) else _guessed(body)
     if mark is not None and (mark == charset or (mark == UTF16BE and charset == UTF16LE)):
         # "utf-16" is a label of the little-endian one, and the mark knows better (RFC 2781 4.3).
-        charset = mark
-        body = body[len(_UTF8_MARK) if mark == UTF8 else len(codecs.BOM_UTF16) :]
-    return body.decode(charset.codec, "replace"), charset
+        return mark, len(_UTF8_MARK) if mark == UTF8 else len(codecs.BOM_UTF16)
+    return charset, 0
 
 
-def _auto(body: bytes, label: Label) -> Content:
+def _auto(body: bytes, label: Label) -> Form:
     if label.json:
         return _json(body, label)
     if label.text:
         return _text(body, label)
     if label.charset is not None:
-        text, charset = decode(body, label)
+        form = _text(body, label)
         # Servers put a charset on images and archives too; NUL is in nearly every binary file and in no text.
-        return _base64(body, label) if "\0" in text else Content("text", charset.name, text)
-    if b"\0" in body:
+        return _base64(body, label) if any("\0" in text for text in form.texts()) else form
+    if b"\0" in body or _utf8_flaw(body) is not None:
         return _base64(body, label)
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return _base64(body, label)
-    return Content("text", UTF8.name, text)
+    return Form("text", body, UTF8, len(_UTF8_MARK) if body.startswith(_UTF8_MARK) else 0)
 
 
-def _json(body: bytes, label: Label) -> Content:
+def _json(body: bytes, label: Label) -> Form:
     compact = strict_json(body)
-    if compact is None:
-        return _text(body, label)
-    return Content("json", UTF8.name, Raw(compact))
+    return _text(body, label) if compact is None else Form("json", compact, UTF8)
 
 
-def _text(body: bytes, label: Label) -> Content:
-    text, charset = decode(body, label)
-    return Content("text", charset.name, text)
+def _text(body: bytes, label: Label) -> Form:
+    return Form("text", body, *_charset(body, label))
 
 
-def _base64(body: bytes, _label: Label) -> Content:
-    return Content("base64", None, b2a_base64(body, newline=False).decode("ascii"))
+def _base64(body: bytes, _label: Label) -> Form:
+    return Form("base64", body)
 
 
-def _none(_body: bytes, _label: Label) -> Content:
+def _none(_body: bytes, _label: Label) -> Form:
     return NOTHING
 
 
@@ -230,14 +319,26 @@ def _read_label(content_type: str) -> Label:
     )
 
 
-def _is_utf8(body: bytes) -> bool:
+class _Flaw(NamedTuple):
+    """Where bytes stop being UTF-8; `cut` where they only end within a character."""
+
+    start: int
+    cut: bool
+
+
+def _utf8_flaw(body: bytes) -> _Flaw | None:
+    """None for what is UTF-8."""
     if body.isascii():
-        return True
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(body), SLICE):
+        end = min(start + SLICE, len(body))
+        try:
+            decoder.decode(body[start:end], final=end == len(body))
+        except UnicodeDecodeError as error:
+            # What it speaks of begins with what was left of the slice before.
+            return _Flaw(end - len(error.object) + error.start, error.reason == "unexpected end of data")
+    return None
 
 
 def _too_deep(body: bytes) -> bool:
@@ -249,26 +350,42 @@ def _too_deep(body: bytes) -> bool:
     """
     if len(body) <= 2 * DEEPEST or body.count(b"[") + body.count(b"{") <= DEEPEST:
         return False
-    if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Quotes side by side are a string without brackets, or the end of one and the beginning of the next: when both go,
-    # what is inside a string stays inside.
-    shape = body.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
-    if b'"' in shape:
-        shape = b"".join(shape.split(b'"')[::2])
-    shape = shape.translate(_STEPS)
-    for _ in range(_PEELED):
-        shape = shape.replace(_LEAF, b"")
-        if not shape:
-            return False
     level = 0
-    for start in range(0, len(shape), SAMPLE):
-        # In pieces, so that a long one neither holds the interpreter nor much memory.
-        levels = list(accumulate(array("b", shape[start : start + SAMPLE]), initial=level))
-        if max(levels) > DEEPEST - _PEELED:
+    torn = within = b""
+    # In pieces, so that a long one neither holds the interpreter nor much memory.
+    for start in range(0, len(body), SAMPLE):
+        piece = torn + body[start : start + SAMPLE]
+        torn = b""
+        if b"\\" in piece:
+            if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+                # What it escapes is in the next piece.
+                piece, torn = piece[:-1], b"\\"
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        # Quotes side by side are a string without brackets, or the end of one and the beginning of the next: when both
+        # go, what is inside a string stays inside.
+        shape = (within + piece.translate(None, _NOT_STRUCTURE)).replace(b'""', b"")
+        within = b'"' if shape.count(b'"') % 2 else b""
+        if b'"' in shape:
+            shape = b"".join(shape.split(b'"')[::2])
+        if _rises_above(DEEPEST - level, shape.translate(_STEPS)):
             return True
-        level = levels[-1]
+        level += 2 * shape.count(b"[") + 2 * shape.count(b"{") - len(shape)
     return False
+
+
+def _rises_above(limit: int, steps: bytes) -> bool:
+    """Whether the sum of the first steps, however many, is ever above `limit`."""
+    if steps.count(b"\x01") <= limit:
+        return False
+    # Each time that all leaves are taken off, the highest sum is one less. The steps down at the end see to it that one
+    # at the end is a leaf, too.
+    peeled = min(_PEELED, limit)
+    steps += b"\xff" * _PEELED
+    for _ in range(peeled):
+        steps = steps.replace(_LEAF, b"")
+        if b"\x01" not in steps:
+            return False
+    return max(accumulate(array("b", steps))) > limit - peeled
 
 
 def _marked(body: bytes) -> Charset | None:
@@ -310,10 +427,11 @@ def _meta(head: bytes) -> bytes:
     return b""
 
 
-def _still_utf8(body: bytes, error: UnicodeDecodeError) -> bool:
+def _still_utf8(body: bytes, flaw: _Flaw) -> bool:
     """Whether other characters say that it is UTF-8, and only the last one or what is behind the sample is wrong."""
-    late = error.reason == "unexpected end of data" or error.start >= SAMPLE
-    return late and not body[: error.start].isascii()
+    if not flaw.cut and flaw.start < SAMPLE:
+        return False
+    return not all(body[start : min(start + SLICE, flaw.start)].isascii() for start in range(0, flaw.start, SLICE))
 
 
 def _guessed(body: bytes) -> Charset:

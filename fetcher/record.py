@@ -12,21 +12,25 @@ import hashlib
 import json
 import re
 from binascii import a2b_base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
-from fetcher.bodies import NOTHING, BodyEncoding, BodyMode, read_body, read_label
+from fetcher.bodies import NOTHING, BodyEncoding, BodyMode, Form, read_form, read_label
 from fetcher.errors import AfetchError, ErrorKind, UsageError
 from fetcher.model import Attempt, Error, Hop, Result, Timings
 
 SCHEMA_ID = "urn:afetch:record:1"
 """Names the shape. The number grows when a field goes or changes its meaning, not when one is added."""
+
+LARGE = 1024 * 1024
+"""Bytes from which a body is made into text or base64 piece by piece, while its record is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +194,56 @@ class FetchError(AfetchError):
         self.record = record
 
 
-def make_record(result: Result, config: RecordConfig) -> Record:
-    """The record of a result."""
+class LargeRecord(Record, frozen=True):
+    """
+    A record whose `body` is made anew each time that it is asked for, because it costs up to five times its bytes.
+
+    For writers: only `LargeLine` writes it piece by piece. The encoder does not take it, so that nobody holds it whole
+    by mistake.
+    """
+
+    @property  # type: ignore[misc]  # mypy has no properties in the place of fields that are only read
+    def body(self) -> Raw | str | None:
+        return self.form.whole()
+
+    @property
+    def form(self) -> Form:
+        """What the body is made of."""
+        return cast("Form", _BODY.__get__(self))
+
+
+class LargeLine:
+    """
+    A large record as one line of JSON, in pieces: iterate over it, as often as needed.
+
+    Args:
+        before, after: What the format puts around it.
+
+    Attributes:
+        held: Bytes that are held for it.
+    """
+
+    def __init__(self, record: LargeRecord, before: bytes = b"", after: bytes = b"") -> None:
+        self._form = record.form
+        # Up to the body all strings are the encoder's, which writes a NUL as an escape.
+        head, _, tail = _ENCODER.encode(replace(record, body=Raw(b"\0"))).partition(b"\0")
+        self._head = before + head
+        self._tail = tail + after
+        self.held = len(self._head) + self._form.held + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._head
+        yield from self._form.pieces()
+        yield self._tail
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+
+def make_record(result: Result, config: RecordConfig, *, whole: bool = True) -> Record:
+    """The record of a result; if it need not be `whole`, that of a large body is a `LargeRecord`."""
     hop = result.hop
-    return _unsent(result) if hop is None else _sent(result, hop, config)
+    return _unsent(result) if hop is None else _sent(result, hop, config, whole)
 
 
 def encode(record: Record) -> bytes:
@@ -220,6 +270,7 @@ def schema() -> dict[str, Any]:
 
 
 _ENCODER = msgspec.json.Encoder()
+_BODY: Any = Record.__dict__["body"]
 _NO_PHASES = Phases(None, None, None, None, None, None)
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
@@ -260,7 +311,7 @@ def _unsent(result: Result) -> Record:
     )
 
 
-def _sent(result: Result, hop: Hop, config: RecordConfig) -> Record:
+def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record:
     request = result.request
     attempts = result.attempts
     started, elapsed = (attempts[-1].started, attempts[-1].elapsed) if attempts else (hop.started, hop.elapsed)
@@ -268,13 +319,14 @@ def _sent(result: Result, hop: Hop, config: RecordConfig) -> Record:
     types = headers.get("content-type")
     # Of several the last, as curl and browsers (Fetch 3.3) take it.
     label = read_label(types[-1] if types else None)
-    body, sha256, content = hop.body, hop.sha256, NOTHING
+    body, sha256, form = hop.body, hop.sha256, NOTHING
     if result.error is not None and result.error.kind is ErrorKind.TOO_LARGE:
         body = sha256 = None
     if body is not None:
         sha256 = sha256 or hashlib.sha256(body).hexdigest()
-        content = read_body(body, label, config.body)
-    return Record(
+        form = read_form(body, label, config.body)
+    large = not whole and form.held >= LARGE
+    return (LargeRecord if large else Record)(
         _clean(request.given),
         request.index,
         result.ok,
@@ -292,13 +344,13 @@ def _sent(result: Result, hop: Hop, config: RecordConfig) -> Record:
         hop.http_version,
         headers,
         label.media_type,
-        content.charset,
+        form.charset,
         hop.size,
         hop.wire_size,
         sha256,
         hop.truncated,
-        content.body,
-        content.encoding,
+        cast("Any", form) if large else form.whole(),
+        form.encoding,
         None,
         None,
         _extra(request.extra),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+from unittest.mock import patch
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetcher.bodies import DEEPEST, BodyMode, Content, decode, read_body, read_label, strict_json
+from fetcher.bodies import DEEPEST, BodyMode, Content, decode, read_body, read_form, read_label, strict_json
 from fetcher.charsets import CHARSETS, find_charset
 
 RUSSIAN = "Привет, как дела? Это обычный русский текст на странице, каких много.\n" * 5
@@ -165,6 +166,32 @@ def test_brackets_in_strings_are_no_levels() -> None:
     assert strict_json(body) is not None
 
 
+@given(
+    st.integers(DEEPEST - 25, DEEPEST + 5),
+    st.lists(
+        st.tuples(st.integers(0, 25), st.sampled_from(['"["', '"]\\\\"', '"\\"}"', "{}", "0"]), st.integers(0, 25))
+    ),
+    st.integers(1, 12),
+)
+def test_levels_are_counted_over_any_cut(first: int, steps: list[tuple[int, str, int]], piece: int) -> None:
+    """A long body is looked at in pieces, wherever they end: within a string, behind a backslash, at the deepest."""
+    level = deepest = first
+    text = "[" * first + "0"
+    for up, leaf, down in steps:
+        deepest = max(deepest, level + up + (leaf == "{}"))
+        down = min(down, level + up - 1)
+        text += "," + "[" * up + leaf + "]" * down
+        level += up - down
+    body = (text + "]" * level).encode()
+    # Below so many brackets nobody counts.
+    body = b"[" + body + b",[]" * DEEPEST + b"]"
+
+    with patch("fetcher.bodies.SAMPLE", piece):
+        compact = strict_json(body)
+
+    assert (compact is not None) == (deepest + 1 <= DEEPEST)
+
+
 def test_endless_nesting_is_text_and_no_crash() -> None:
     """A megabyte of open brackets costs neither the stack nor an exception."""
     assert strict_json(b"[" * 1_000_000) is None
@@ -310,3 +337,43 @@ def test_any_body_with_any_label_is_something(body: bytes, content_type: str) ->
         assert base64.b64decode(content.body) == body
     else:
         assert isinstance(content.body, str)
+
+
+# -- in pieces
+
+
+def encoded(text: str, label: str) -> bytes:
+    return text.encode(CHARSETS[label].codec, "ignore")
+
+
+LABELS = st.sampled_from(sorted(CHARSETS))
+BODIES = (
+    st.binary(max_size=60)
+    | st.builds(encoded, st.text('aé"\\\n\u3042\u6f22\U0001f600', max_size=20), LABELS)
+    | st.lists(st.sampled_from([b"\x1b", b"$B", b"(J", b"$", b"A", b"!!", b"\n", b"\xff"]), max_size=30).map(b"".join)
+    | st.builds(lambda value: json.dumps(value, indent=1).encode(), nested())
+)
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]),
+    BODIES,
+    st.sampled_from(["application/json", "text/html", "image/png", "a/b"]) | LABELS.map("a/b; charset={}".format),
+    st.sampled_from(["auto", "text", "json", "base64", "none"]),
+    st.sampled_from([3, 6, 21]),
+)
+@example(b"", b"ABC\x1b$ABCDEFGHIJKL", "text/plain; charset=iso-2022-jp", "auto", 15)
+@example(b"", "\U0001f600".encode("utf-16-le"), "text/plain; charset=utf-16le", "auto", 3)
+@example(b"", "\u20ac\u20ac".encode()[:-1], "text/plain", "auto", 3)
+def test_the_pieces_of_a_body_are_what_the_encoder_makes_of_it(
+    mark: bytes, body: bytes, content_type: str, mode: BodyMode, size: int
+) -> None:
+    """Wherever the slices end, within a character or an escape, a large body is the same as it is at once."""
+    at_once = read_body(mark + body, read_label(content_type), mode)
+
+    with patch("fetcher.bodies.SLICE", size):
+        form = read_form(mark + body, read_label(content_type), mode)
+        pieces = list(form.pieces())
+
+    assert (form.encoding, form.charset) == (at_once.encoding, at_once.charset)
+    assert b"".join(pieces) == msgspec.json.encode(at_once.body)

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import json
 import pickle
+import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -16,10 +18,21 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
-from fetcher.bodies import BodyMode, decode, read_label
+from fetcher.bodies import SLICE, BodyMode, decode, read_label
 from fetcher.errors import ErrorKind, UsageError
 from fetcher.model import Error, Request, Result
-from fetcher.record import FetchError, Record, RecordConfig, encode, encode_line, make_record, schema
+from fetcher.record import (
+    LARGE,
+    FetchError,
+    LargeLine,
+    LargeRecord,
+    Record,
+    RecordConfig,
+    encode,
+    encode_line,
+    make_record,
+    schema,
+)
 from tests.samples import BODY, HTTP, failed_result, reply, sample_record, sample_result, unsent_result
 
 FIELDS = [
@@ -255,6 +268,98 @@ def test_a_record_travels_between_processes() -> None:
     record = sample_record()
 
     assert pickle.loads(pickle.dumps(record)) == record
+
+
+# -- large bodies
+
+SIZE = 8 * LARGE
+
+
+def large_of(result: Result, body: BodyMode = "auto") -> LargeRecord:
+    record = make_record(result, RecordConfig(body=body), whole=False)
+    assert isinstance(record, LargeRecord)
+    return record
+
+
+def test_only_large_bodies_are_made_piece_by_piece() -> None:
+    """Below the threshold, where a body is `none`, and for the library, a record is simply a record."""
+    small, large = reply(b"x" * (LARGE - 1), b"text/plain"), reply(b"x" * LARGE, b"text/plain")
+
+    kinds = [
+        type(make_record(small, RecordConfig(), whole=False)),
+        type(make_record(large, RecordConfig(), whole=False)),
+        type(make_record(large, RecordConfig(body="none"), whole=False)),
+        type(make_record(large, RecordConfig())),
+    ]
+
+    assert kinds == [Record, LargeRecord, Record, Record]
+
+
+def test_a_large_record_has_its_body_for_whoever_asks() -> None:
+    """A format that knows nothing of pieces finds what it finds in any record."""
+    result = reply(b"x" * LARGE, b"text/plain")
+
+    record = large_of(result)
+
+    assert record.body == record_of(result).body
+    assert record.text == "x" * LARGE
+
+
+def test_the_encoder_does_not_take_a_large_record() -> None:
+    """It must not be left out in silence, nor held whole by mistake."""
+    with pytest.raises(TypeError, match="Form"):
+        encode(large_of(reply(b"x" * LARGE, b"text/plain")))
+
+
+@given(
+    st.binary(max_size=200),
+    st.binary(max_size=40) | st.sampled_from([b"application/json", b"text/html", b"text/plain; charset=utf-16"]),
+    st.sampled_from(["auto", "text", "json", "base64"]),
+)
+def test_a_large_line_is_the_record_as_it_is_encoded(body: bytes, content_type: bytes, mode: BodyMode) -> None:
+    """Byte for byte, as often as it is asked for, between what the format puts around it."""
+    result = reply(body, content_type)
+    extra = {"n": msgspec.Raw(b"1.50"), "\0": "\0"}
+    result = replace(result, request=replace(result.request, given="\0", extra=extra))
+
+    with patch("fetcher.record.LARGE", 0):
+        line = LargeLine(large_of(result, mode), b"<", b">")
+
+    assert bytes(line) == bytes(line) == b"<" + encode(record_of(result, mode)) + b">"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "copies"),
+    [
+        pytest.param(b"x" * SIZE, b"text/plain", 0, id="ascii"),
+        pytest.param("\U0001f600".encode() + b"x" * SIZE, b"text/plain", 0, id="wide"),
+        pytest.param(b"\xef\xbb\xbf" + b"x" * SIZE, b"text/html", 0, id="mark"),
+        pytest.param(b"\x01" * SIZE, b"text/plain", 0, id="escapes"),
+        pytest.param(b"\xe9" * SIZE, b"text/plain; charset=latin-1", 0, id="latin"),
+        pytest.param(b"\x82\xa0" * (SIZE // 2), b"a/b; charset=shift_jis", 0, id="japanese"),
+        pytest.param("\u20ac".encode() * (SIZE // 3) + b"\xff", b"text/html", 0, id="guessed"),
+        pytest.param(b"\0" * SIZE, b"image/png", 0, id="binary"),
+        pytest.param("\u20ac".encode() * (SIZE // 3) + b"\xff", b"image/png", 0, id="nearly-text"),
+        pytest.param(
+            b'["\\"{[\xc3\xbc\\\\' + (b"x" * 1000 + b'",[],"') * (SIZE // 1006) + b'"]',
+            b"application/json",
+            1,
+            id="json",
+        ),
+    ],
+)
+def test_writing_a_large_body_holds_no_copy_of_it(body: bytes, content_type: bytes, copies: int) -> None:
+    """But for JSON, which becomes one without blanks: beside the body there is only the slice at hand."""
+    result = reply(body, content_type)
+    record_of(reply(body[:100], content_type))
+    tracemalloc.start()
+
+    for _ in LargeLine(large_of(result)):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < copies * 1.25 * len(body) + 24 * SLICE
 
 
 # -- whatever comes

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from fetcher.errors import ErrorKind, SinkError, UsageError
 from fetcher.model import Result
-from fetcher.record import Failure, Record, RecordConfig, encode, make_record
+from fetcher.record import LARGE, Failure, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import FORMATS, OutputConfig
 from fetcher.sinks.files import AbandonedError, Descriptor, Function
 from fetcher.sinks.formats import SINKS
@@ -46,7 +46,7 @@ def record_of(result: Result) -> Record:
 
 def whole(sink: Sink, *records: Record) -> bytes:
     """All that a sink says of these records."""
-    return b"".join([sink.begin(), *(sink.one(record) for record in records), sink.end()])
+    return b"".join([sink.begin(), *(bytes(sink.one(record)) for record in records), sink.end()])
 
 
 @pytest.fixture
@@ -636,6 +636,89 @@ def test_stops_waiting_for_a_reader_that_does_not_read() -> None:
     place.close()
     with os.fdopen(reader, "rb") as file, closing(file):
         assert set(file.read()) == {ord("x")}
+
+
+class Growing:
+    """A stream that says what is to happen while it is written."""
+
+    held = 0
+
+    def __init__(self, parts: int, then: Callable[[], object] = lambda: None) -> None:
+        self._parts = parts
+        self._then = then
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(self._parts):
+            yield b"y" * 300
+        self._then()
+        yield b"z"
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+
+def test_a_large_record_is_written_in_its_place(tmp_path: Path) -> None:
+    """Between small ones, whole, into a file and through a pipe and to a function."""
+    path = tmp_path / "out"
+    file = Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True)
+    reader, writer = os.pipe()
+    pipe = Descriptor(writer, "pipe", owned=True)
+    seen: list[bytes] = []
+    function = Function(seen.append)
+
+    for place in (file, pipe, function):
+        place.write([b"a", b"b", Growing(2), Growing(0), b"c"], NEVER)
+        place.close()
+
+    expected = b"ab" + b"y" * 600 + b"zzc"
+    assert path.read_bytes() == expected
+    with os.fdopen(reader, "rb") as read:
+        assert read.read() == expected
+    assert seen == [expected]
+    assert (file.written, pipe.written, function.written) == (5, 5, 5)
+
+
+def test_a_full_disk_keeps_nothing_of_a_large_record(tmp_path: Path) -> None:
+    """What it had taken of it is cut off again; what was before it stays, and the array is closed."""
+    path = tmp_path / "out.json"
+    output = open_output(OutputConfig(output=str(path)))
+    assert isinstance(output, ByteOutput)
+    small = replace(record_of(unsent_result()), url="x")
+    large = make_record(reply(b"x" * LARGE, b"text/plain"), RecordConfig(), whole=False)
+
+    fail(output, [small, large])
+
+    assert path.read_bytes() == whole(Json(), small)
+    assert output.written == 1
+
+
+def test_the_end_costs_a_large_record_whole(tmp_path: Path) -> None:
+    """Where it fills the disk to the last byte, it makes way for the closing bracket, all of it."""
+    path = tmp_path / "out"
+    place = Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True)
+    place.write([b"[" + b"x" * (FULL - 902), Growing(3)], NEVER)
+    assert path.stat().st_size == FULL
+
+    with full_disk():
+        place.mend(b"]")
+        place.close()
+
+    assert path.read_bytes() == b"[" + b"x" * (FULL - 902) + b"]"
+    assert place.written == 1
+
+
+def test_a_large_record_that_is_given_up_is_cut_off(tmp_path: Path) -> None:
+    """Whoever ends at once does not wait for it, and no file is left with half of it."""
+    path = tmp_path / "out"
+    place = Descriptor(os.open(path, os.O_WRONLY | os.O_CREAT), "out", owned=True)
+    stop = threading.Event()
+
+    with pytest.raises(AbandonedError):
+        place.write([b"before", Growing(3, stop.set), b"behind"], stop)
+    place.close()
+
+    assert path.read_bytes() == b"before"
+    assert place.written == 1
 
 
 def test_writes_a_large_record_from_where_it_is(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from msgspec.structs import replace
 
 from fetcher.errors import SinkError
 from fetcher.model import Result
-from fetcher.record import Record, RecordConfig, encode, make_record
+from fetcher.record import LARGE, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.files import Descriptor, Function
 from fetcher.sinks.formats import SINKS
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput, open_output
-from fetcher.sinks.protocol import Output, Sink
+from fetcher.sinks.protocol import Output, Said, Sink
 from fetcher.sinks.writer import BUFFER, Writer
 from tests.samples import BODY, reply, sample_result, unsent_result
 
@@ -126,7 +126,7 @@ def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix:
     closed = writing.close()
 
     sink = SINKS[config.chosen].make(False)
-    said = [sink.begin(), *(sink.one(make_record(result, CONFIG)) for result in results), sink.end()]
+    said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert closed
     assert path.read_bytes() == b"".join(said)
     assert (ear.count, ear.size) == (1_000, 1_000 * len(BODY))
@@ -193,6 +193,30 @@ def test_writes_to_every_output(tmp_path: Path, ear: Ear) -> None:
 
     assert writing.close(PATIENCE)
     assert [json.loads(line) for line in lines.read_bytes().splitlines()] == json.loads(array.read_bytes())
+
+
+@pytest.mark.parametrize("suffix", ["txt", "jsonl", "json"])
+def test_writes_large_bodies_as_it_writes_small_ones(tmp_path: Path, ear: Ear, suffix: str) -> None:
+    """In their place, byte for byte what the record is when it is made whole, to every output."""
+    paths = tmp_path / f"one.{suffix}", tmp_path / f"other.{suffix}"
+    configs = [OutputConfig(output=str(path)) for path in paths]
+    results = [
+        numbered(0),
+        numbered(1, reply("\U0001f600".encode() + b"x" * LARGE, b"text/plain")),
+        numbered(2, reply(bytes(LARGE), b"image/png")),
+        numbered(3, reply(b'"' + b"x" * LARGE + b'"', b"application/json")),
+        numbered(4),
+    ]
+    writing = writer(ear, *map(open_output, configs))
+
+    for result in results:
+        writing.put(result)
+
+    assert writing.close(PATIENCE)
+    sink = SINKS[suffix.replace("txt", "text")].make(False)
+    said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
+    assert [path.read_bytes() for path in paths] == [b"".join(said)] * 2
+    assert (writing.unwritten, ear.errors) == (0, [])
 
 
 def test_closing_without_results_is_well_formed(tmp_path: Path, ear: Ear) -> None:
@@ -270,7 +294,7 @@ class Slow(JsonLines):
         self.entered = threading.Event()
         self.opened = threading.Event()
 
-    def one(self, record: Record) -> bytes:
+    def one(self, record: Record) -> Said:
         self.entered.set()
         assert self.opened.wait(PATIENCE)
         return super().one(record)
@@ -384,10 +408,10 @@ def test_an_end_that_cannot_be_written_is_reported(ear: Ear) -> None:
 def test_our_bug_in_a_record_costs_no_other_record(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that no record can be made of is told as a bug, and its entry has a record that says so."""
 
-    def make(result: Result, config: RecordConfig) -> Record:
+    def make(result: Result, config: RecordConfig, *, whole: bool = True) -> Record:
         if result.hop is not None:
             raise ZeroDivisionError("a bug")
-        return make_record(result, config)
+        return make_record(result, config, whole=whole)
 
     monkeypatch.setattr("fetcher.sinks.writer.make_record", make)
     path = tmp_path / "out.jsonl"
@@ -408,7 +432,7 @@ def test_our_bug_in_a_record_costs_no_other_record(tmp_path: Path, ear: Ear, mon
 class Faulty(JsonLines):
     """A sink that has a bug of its own."""
 
-    def one(self, record: Record) -> bytes:
+    def one(self, record: Record) -> Said:
         if record.index == 1:
             raise ZeroDivisionError("a bug")
         return encode(record) + b"\n"

@@ -11,13 +11,14 @@ import errno
 import os
 import select
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from fetcher.errors import SinkError
+from fetcher.sinks.protocol import Said
 
 LOOK = 100
 """Milliseconds between two looks at whether a pipe that takes nothing is still worth waiting for."""
@@ -54,7 +55,7 @@ class Destination(Protocol):
         """Make ready."""
         ...
 
-    def write(self, pieces: list[bytes], stop: Event) -> None:
+    def write(self, pieces: list[Said], stop: Event) -> None:
         """Write the pieces, each whole or, in a file, not at all."""
         ...
 
@@ -77,11 +78,11 @@ class Function:
     def begin(self) -> None:
         """Nothing."""
 
-    def write(self, pieces: list[bytes], stop: Event) -> None:
-        """One call for all pieces."""
+    def write(self, pieces: list[Said], stop: Event) -> None:
+        """One call for all pieces, so that no bar is drawn within a line; large ones are held whole here."""
         del stop
         try:
-            self._write(b"".join(pieces))
+            self._write(b"".join(map(bytes, pieces)))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -132,26 +133,22 @@ class Descriptor:
             with self._translated():
                 os.ftruncate(self._descriptor, 0)
 
-    def write(self, pieces: list[bytes], stop: Event) -> None:
+    def write(self, pieces: list[Said], stop: Event) -> None:
         """Write the pieces. A file that cannot take all of them keeps the whole ones."""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        view = memoryview(data)
-        done = 0
+        small: list[bytes] = []
         try:
-            for end in self._ends(pieces):
-                while done < end:
-                    done += self._some(view[done:end], stop)
-        except AbandonedError:
-            self._account(pieces, done)
-            raise
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    small.append(piece)
+                    continue
+                self._write_small(small, stop)
+                small = []
+                self._write_large(piece, stop)
+            self._write_small(small, stop)
+        except ConnectionError as error:
+            raise BrokenPipeError(error.errno, error.strerror) from error
         except OSError as error:
-            self._account(pieces, done)
-            if isinstance(error, ConnectionError):
-                raise BrokenPipeError(error.errno, error.strerror) from error
             raise SinkError(sentence(self._name, error)) from error
-        self._whole += done
-        self._last = len(pieces[-1])
-        self.written += len(pieces)
 
     def mend(self, last: bytes) -> None:
         """End the file well-formed, for the price of its last record where there is no room for even that."""
@@ -172,6 +169,37 @@ class Descriptor:
             self._owned = False
             with self._translated():
                 os.close(self._descriptor)
+
+    def _write_small(self, pieces: list[bytes], stop: Event) -> None:
+        """Write pieces together, in as few calls as the place allows."""
+        if not pieces:
+            return
+        view = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        done = 0
+        try:
+            for end in self._ends(pieces):
+                while done < end:
+                    done += self._some(view[done:end], stop)
+        finally:
+            self._account(map(len, pieces), done)
+
+    def _write_large(self, stream: Iterable[bytes], stop: Event) -> None:
+        """Write one piece that is made meanwhile."""
+        done = 0
+        whole = False
+        try:
+            for part in stream:
+                if self._regular and stop.is_set():
+                    # It is cut back now, while there is time for that.
+                    raise AbandonedError
+                view = memoryview(part)
+                while view:
+                    size = self._some(view, stop)
+                    done += size
+                    view = view[size:]
+            whole = True
+        finally:
+            self._account([done if whole else done + 1], done)
 
     def _ends(self, pieces: list[bytes]) -> Iterator[int]:
         """Where a write may end: a pipe whose reader is given up has whole records as long as they are small."""
@@ -197,14 +225,14 @@ class Descriptor:
         except BlockingIOError:
             return 0
 
-    def _account(self, pieces: list[bytes], done: int) -> None:
-        """After `done` bytes of the pieces: remember the whole ones, take the rest back."""
-        for piece in pieces:
-            if done < len(piece):
+    def _account(self, sizes: Iterable[int], done: int) -> None:
+        """After `done` bytes of pieces of these sizes: remember the whole ones, take the rest back."""
+        for size in sizes:
+            if done < size:
                 break
-            done -= len(piece)
-            self._whole += len(piece)
-            self._last = len(piece)
+            done -= size
+            self._whole += size
+            self._last = size
             self.written += 1
         if done and self._regular:
             self._take_back(done)

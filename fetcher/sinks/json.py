@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fetcher.record import Record, encode
+from fetcher.record import LargeLine, LargeRecord, Record, encode
+from fetcher.sinks.protocol import Said
 
 
 class Json:
@@ -15,10 +16,12 @@ class Json:
         """The opening bracket."""
         return b"["
 
-    def one(self, record: Record) -> bytes:
+    def one(self, record: Record) -> Said:
         """The record, on a line of its own."""
         glue = b"\n" if self._empty else b",\n"
         self._empty = False
+        if isinstance(record, LargeRecord):
+            return LargeLine(record, before=glue)
         return glue + encode(record)
 
     def end(self) -> bytes:

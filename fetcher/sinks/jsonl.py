@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fetcher.record import Record, encode_line
+from fetcher.record import LargeLine, LargeRecord, Record, encode_line
+from fetcher.sinks.protocol import Said
 
 
 class JsonLines:
@@ -12,8 +13,10 @@ class JsonLines:
         """Nothing."""
         return b""
 
-    def one(self, record: Record) -> bytes:
+    def one(self, record: Record) -> Said:
         """The record's line."""
+        if isinstance(record, LargeRecord):
+            return LargeLine(record, after=b"\n")
         return encode_line(record)
 
     def end(self) -> bytes:

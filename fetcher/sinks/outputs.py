@@ -15,7 +15,7 @@ from fetcher.record import Record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS
-from fetcher.sinks.protocol import Output, Sink
+from fetcher.sinks.protocol import Output, Said, Sink
 
 STANDARD_OUTPUT = "standard output"
 
@@ -54,7 +54,7 @@ class ByteOutput:
     def __init__(self, sink: Sink, destination: Destination) -> None:
         self._sink = sink
         self._destination = destination
-        self._pieces: list[bytes] = []
+        self._pieces: list[Said] = []
         self._waiting = 0
         self._records = 0
         self._begun = 0
@@ -99,10 +99,10 @@ class ByteOutput:
         """Let go of the place."""
         self._destination.close()
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: Said) -> None:
         if piece:
             self._pieces.append(piece)
-            self._waiting += len(piece)
+            self._waiting += len(piece) if isinstance(piece, bytes) else piece.held
 
 
 def _standard_output(inputs: frozenset[tuple[int, int]]) -> Descriptor:

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Event
 from typing import Protocol
 
 from fetcher.record import Record
+
+
+class Stream(Protocol):
+    """
+    The bytes of a large record, made piece by piece while they are written: never held whole.
+
+    Several places may go through it, each from the beginning.
+    """
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held for it meanwhile."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def __bytes__(self) -> bytes: ...
+
+
+Said = bytes | Stream
+"""What a sink says of a record: for almost all of them simply the bytes."""
 
 
 class Sink(Protocol):
@@ -15,8 +37,12 @@ class Sink(Protocol):
         """What stands before the first record."""
         ...
 
-    def one(self, record: Record) -> bytes:
-        """A record, with whatever parts it from the one before."""
+    def one(self, record: Record) -> Said:
+        """
+        A record, with whatever parts it from the one before.
+
+        A `LargeRecord` may be said as a stream; a format that knows nothing of streams finds a body in it as in any.
+        """
         ...
 
     def end(self) -> bytes:

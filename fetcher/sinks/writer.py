@@ -26,7 +26,7 @@ FLUSH = 0.5
 """Seconds that a record waits to be written at most, while records keep coming."""
 
 BUFFER = 1024 * 1024
-"""Bytes that an output may hold before they are written, so that no more than one large body is held twice."""
+"""Bytes that an output may hold before they are written: some thousand small records, or one large one."""
 
 FAREWELL = 1.0
 """Seconds that an abandoned thread gets: it ends after the record at hand, unless a disk hangs."""
@@ -158,7 +158,7 @@ class Writer:
             if result.hop is not None and result.hop.body is not None:
                 size += len(result.hop.body)
             record = self._made(result)
-            # Its body is held by the record now, and by the output's bytes next: not by all three.
+            # Its body is held by the record now, or by nobody: JSON is held as that.
             del result
             waiting = 0 if record is None else self._add(record)
             del record
@@ -174,7 +174,7 @@ class Writer:
     def _made(self, result: Result) -> Record | None:
         """The result's record; where we cannot make it, one that says so, or None."""
         try:
-            return make_record(result, self._config)
+            return make_record(result, self._config, whole=False)
         except Exception as bug:  # noqa: BLE001 - one result's trouble with our own bug must not end the others'
             self._tell(self._on_error, bug)
             error = Error(ErrorKind.INTERNAL, f"a bug of ours: {type(bug).__name__}: {bug}")
