@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 from collections.abc import Callable
 from io import BytesIO
 from time import perf_counter
@@ -82,6 +83,18 @@ class Wire(ResponseHandler):
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to read: bytes, or the connection's end. True where the system does not tell."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or not hasattr(select, "poll"):
+            return True
+        if transport.get_extra_info("ssl_object") is not None and cast("Any", transport).get_read_buffer_size():
+            return True
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def data_received(self, data: bytes) -> None:
         if self._reply is not None:
             self._reply.feed(data)
@@ -113,9 +126,10 @@ class Reply:
         size: Bytes of the body so far, decoded.
         wire_size: Bytes of the body as received, without chunk framing.
         first_at: `perf_counter` when its first byte arrived.
-        last_at: `perf_counter` when anything last arrived, moved on by what we did not read since.
+        last_at: `perf_counter` when anything last arrived, moved on by what `paused_for` has gained since.
         received: Bytes that arrived, heads and framing included.
-        paused_at, paused_for: Since when, and how many seconds so far, we ourselves did not read.
+        paused_at: Since when we ourselves do not read.
+        paused_for: Seconds so far for which we did not read what was there.
         body: Decoded, once `settle` was called.
         interim: Heads of 1xx replies before it.
     """
@@ -304,11 +318,13 @@ class Reply:
         if self._reasons or self.paused_at is None:
             return
         now = perf_counter()
-        paused = now - self.paused_at
+        # Where nothing came while we did not listen, it was silence all the same: a throttle that is always short of
+        # bytes would otherwise never find out that a server is dead.
+        if self._wire.waits:
+            paused = now - self.paused_at
+            self.paused_for += paused
+            self.last_at = min(now, self.last_at + paused)
         self.paused_at = None
-        self.paused_for += paused
-        # Neither silence nor speech: what we did not listen to.
-        self.last_at = min(now, self.last_at + paused)
         self._wire.go()
 
     def _read_head(self, data: bytes) -> bytes:

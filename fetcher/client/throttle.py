@@ -4,9 +4,9 @@ Owns how many bytes a second all replies of a run may bring (`--limit-rate`).
 A bucket of bytes: it fills at the rate, never holds more than `BURST` seconds' worth, and what arrives is taken out of
 it. Once it is empty nobody is read, and then in turns again, whoever waits longest first.
 
-What is limited is what we take out of the sockets; to the servers we say so by TCP's window. Each connection's share of
-the system's memory, `window`, is therefore sent by its server ahead of the rate: at the beginning, and when a new
-connection joins, the line carries up to that much more. Uploads are not limited.
+What is limited is what we take out of the sockets; servers are told so by TCP's window. Each connection's server may
+therefore be ahead of the rate by what the system keeps for us, up to twice `window`: with 50 connections at 100k/s some
+750 KB in all, once, when they begin. Behind that the line carries the rate. Uploads are not limited.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ BURST = 0.1
 
 STEP = 0.005
 """Seconds between turns: uvloop's clock has steps of a millisecond, and each turn costs some calls to the system."""
-
-FEW = 4
-"""Readers that go on at once, twice as many at each turn: those at the front may have nothing to read."""
 
 ROUND_TRIP = 0.1
 """Seconds for which one connection's window lets it have the whole rate; beyond that it is slower on its own."""
@@ -48,7 +45,9 @@ class Throttle:
     """
     Counts on the loop's thread only; with one timer, while somebody is held.
 
-    While the bucket is empty everybody is held, so that it is overdrawn by what one read brings and no more.
+    While the bucket is empty everybody is held, so that it is overdrawn by what one read brings and no more. Then one
+    reader goes on, and twice as many at each turn that leaves something: they may have nothing to read. So whoever is
+    first in the queue has the bucket to himself in the end, in whatever order the loop looks at its sockets.
 
     Attributes:
         window: Bytes of a socket's receive buffer; None is the system's own choice. What one read brings is bounded by
@@ -63,10 +62,11 @@ class Throttle:
         self._clock = clock
         self._at = clock()
         self._tokens = 0.0
-        # Readers that may read and those that may not, each longest waiting first; the values mean nothing.
-        self._open: dict[Reader, None] = {}
+        # Readers that may read, and since which turn; those that may not, longest waiting first.
+        self._open: dict[Reader, int] = {}
         self._held: dict[Reader, None] = {}
-        self._few = FEW
+        self._turns = 0
+        self._few = 1
         self._timer: asyncio.TimerHandle | None = None
         window = int(rate * ROUND_TRIP)
         self.window = max(window, LEAST_WINDOW) if window < MOST_WINDOW else None
@@ -74,7 +74,7 @@ class Throttle:
     def begin(self, reader: Reader) -> None:
         """A reader has something to read from now on; it is held if others wait or nothing is left."""
         if not self._held and self._filled() > 0:
-            self._open[reader] = None
+            self._open[reader] = self._turns
             return
         self._held[reader] = None
         reader.hold()
@@ -88,16 +88,7 @@ class Throttle:
             # It had these before it was held, or is over.
             return
         if tokens <= 0:
-            # Those that had their turn and nothing to read keep their place; who has just read goes last.
-            del self._open[reader]
-            waiting = [*self._open, *self._held]
-            for other in self._open:
-                other.hold()
-            reader.hold()
-            self._open.clear()
-            self._held = dict.fromkeys([*waiting, reader])
-            self._few = max(FEW, self._few // 2)
-            self._arm()
+            self._hold_all(reader)
         elif self._held:
             # Whoever waits has a turn before a second one of ours.
             del self._open[reader]
@@ -117,6 +108,19 @@ class Throttle:
         self._held.clear()
         self._disarm()
 
+    def _hold_all(self, last: Reader) -> None:
+        del self._open[last]
+        # Who went on in this turn may not have been looked at yet; who did before had nothing to read.
+        first = [reader for reader, turn in self._open.items() if turn == self._turns]
+        idle = [reader for reader, turn in self._open.items() if turn != self._turns]
+        for reader in (*self._open, last):
+            reader.hold()
+        self._open.clear()
+        self._held = dict.fromkeys([*first, *self._held, *idle, last])
+        # Half as many as went on in this turn: it has doubled since.
+        self._few = max(1, self._few // 4)
+        self._arm()
+
     def _filled(self) -> float:
         now = self._clock()
         self._tokens = min(self._tokens + (now - self._at) * self._rate, self._rate * BURST)
@@ -135,9 +139,10 @@ class Throttle:
     def _turn(self) -> None:
         self._timer = None
         if self._filled() > 0:
+            self._turns += 1
             for reader in list(islice(self._held, self._few)):
                 del self._held[reader]
-                self._open[reader] = None
+                self._open[reader] = self._turns
                 reader.go_on()
             self._few *= 2
         if self._held:
