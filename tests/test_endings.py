@@ -18,7 +18,7 @@ import fetcher
 from fetcher.cli import interrupt
 from fetcher.cli.status import ExitStatus
 from tests.conftest import Afetch, MakeRawServer
-from tests.servers import PATIENCE, Hang, Request, Site
+from tests.servers import PATIENCE, Hang, Request, Reset, Site
 
 SOON = 4.0
 """Seconds within which what ends at once has ended, on a busy machine too; less than the grace."""
@@ -317,6 +317,44 @@ def test_a_lookup_that_hangs_does_not_hold_the_exit(afetch: Afetch) -> None:
     assert "dns: " in out or "connect-timeout: " in out
 
 
+def test_a_thread_that_never_ends_does_not_hold_the_exit(afetch: Afetch, site: Site) -> None:
+    """A library's thread that is no daemon, stuck in a lookup or on a disk, is left behind like any other."""
+    process = afetch.start(site.page("x"), command=(sys.executable, "-c", BESIDE_A_THREAD))
+
+    status, out, err = end(process, SOON)
+
+    assert status == 0
+    assert out.startswith("200\t1\t")
+    assert "afetch: 1 ok" in err
+
+
+BESIDE_A_THREAD = """
+import threading
+from fetcher.cli import main
+
+threading.Thread(target=threading.Event().wait).start()
+main.run()
+"""
+"""The command beside a thread that never ends."""
+
+
+def test_a_lookup_that_hangs_does_not_hold_the_exit_of_a_program_that_uses_us(afetch: Afetch) -> None:
+    """A program ends as Python ends it, waiting for each thread that is no daemon."""
+    process = afetch.start(command=(sys.executable, "-c", HUNG_LOOKUPS.replace("main.run()", USE)))
+
+    status, out, err = end(process, SOON)
+
+    assert (status, err) == (0, "")
+    assert out in {"dns\n", "connect-timeout\n"}
+
+
+USE = """
+from fetcher import Settings, fetch_all
+[record] = fetch_all(["http://stuck.test/"], Settings(connect_timeout=0.3, retries=0))
+print(record.error.kind)
+"""
+
+
 def test_ctrl_c_ends_a_run_whose_lookups_all_hang(afetch: Afetch) -> None:
     """Twice, and it is over."""
     process = afetch.start(
@@ -373,6 +411,17 @@ def test_a_closed_pipe_ends_us_while_requests_hang(afetch: Afetch, site: Site) -
     assert process.stderr is not None
     assert status == -signal.SIGPIPE
     assert process.stderr.read() == b""
+
+
+def test_a_server_that_hangs_up_on_us_ends_its_own_url_only(afetch: Afetch, raw_server: MakeRawServer) -> None:
+    """A socket that is closed while we send is no closed pipe: nothing of ours dies of SIGPIPE."""
+    server = raw_server([Reset()], greet=True)
+    (afetch.folder / "body").write_bytes(b"x" * 4_000_000)
+
+    done = afetch(*(server.url(f"/{number}") for number in range(5)), "-d", "@body", "-c", "1", "-r", "0", "--json")
+
+    assert done.returncode == 1, done.stderr
+    assert [record["error"]["kind"] for record in done.records] == ["disconnected"] * 5
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -159,12 +160,14 @@ def resident(pid: int) -> int:
     return int(found[1])
 
 
-def start_full(afetch: Afetch, site: Site, count: int) -> tuple[subprocess.Popen[bytes], int]:
+def start_full(
+    afetch: Afetch, site: Site, count: int, command: Sequence[str] | None = None
+) -> tuple[subprocess.Popen[bytes], int]:
     """A run whose standard output is a full pipe, and the pipe's other end."""
     (afetch.folder / "list.txt").write_text("\n".join(many(site, count)))
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, SMALL_PIPE)
-    process = afetch.start("list.txt", "--json", stdout=writer)
+    process = afetch.start("list.txt", "--json", stdout=writer, command=command)
     wait_for(lambda: not select.select([], [writer], [], 0)[1])
     os.close(writer)
     return process, reader
@@ -214,6 +217,35 @@ def test_ctrl_c_once_gives_a_reader_that_stands_still_time_and_then_ends(afetch:
 
     assert status == 130
     assert len({record["index"] for record in records}) == len(records) >= 150
+
+
+def test_a_reader_that_stands_still_after_ctrl_c_is_given_up_in_the_end(afetch: Afetch, site: Site) -> None:
+    """It has the grace of what is under way, and as long again; then the run ends without it, in good order."""
+    process, reader = start_full(afetch, site, 400, (sys.executable, "-c", SHORT_GRACE))
+    site.wait(400)
+
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    status, _, err = end(process, SOON)
+    passed = time.monotonic() - begun
+
+    with os.fdopen(reader, "rb") as pipe:
+        data = pipe.read()
+    assert status == 130
+    assert passed > 2 * 0.2
+    assert re.search(r"stopped  interrupted; [0-9]+ entries have no record\n", err)
+    assert data.endswith(b"\n")
+    assert [json.loads(line)["ok"] for line in data.splitlines()]
+
+
+SHORT_GRACE = """
+from fetcher.backends.local import LocalRun
+from fetcher.cli import main
+
+LocalRun.stop.__defaults__ = (0.2,)
+main.run()
+"""
+"""The command with a grace of less than five seconds."""
 
 
 @pytest.mark.parametrize(
