@@ -30,10 +30,11 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "data", _DEMO),
     ("demo", "param", _DEMO),
     ("demo", "output", "the demo is for looking at"),
+    ("demo", "explain", "see it work, or read what would happen"),
 )
 """Parameters that exclude each other, and why."""
 
-_RANKS = {ParameterSource.COMMANDLINE: 0, ParameterSource.ENVIRONMENT: 1, ParameterSource.DEFAULT_MAP: 2}
+RANKS = {ParameterSource.COMMANDLINE: 0, ParameterSource.ENVIRONMENT: 1, ParameterSource.DEFAULT_MAP: 2}
 """Where a parameter may be given, the most explicit first."""
 
 
@@ -89,4 +90,4 @@ def _contradiction(context: click.Context, one: click.Parameter, other: click.Pa
 def _given(context: click.Context, param: click.Parameter) -> int | None:
     """How explicitly a parameter was given; None where it was not."""
     source = context.get_parameter_source(str(param.name))
-    return None if source is None else _RANKS.get(source)
+    return None if source is None else RANKS.get(source)

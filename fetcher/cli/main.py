@@ -91,7 +91,8 @@ def command(context: click.Context, /, **_options: Any) -> int:
     Results go to standard output or to --output, everything else to standard error. The exit status is 0 where no
     failure counts, 1 where more count than may, 2 where the run could not be done.
     """
-    values = settle(context)
+    given = settle(context)
+    values = dict(given)
     demo = values["demo"]
     sources = () if demo else _sources(values["source"])
     if values["data"] is not None:
@@ -99,6 +100,10 @@ def command(context: click.Context, /, **_options: Any) -> int:
     settings = _configuration(context, values, Settings, ROOMS, hosts=hosts_of(context))
     output = _configuration(context, values, OutputConfig, (OutputConfig,))
     screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))
+    if values["explain"]:
+        from fetcher.cli.explain import Said, explain
+
+        return explain(sources, settings, output, Said.by(context, given))
     _default_pipes(default=False)
     if demo:
         from fetcher.cli.demo import demo as show

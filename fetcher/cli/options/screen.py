@@ -29,6 +29,13 @@ screen_options = group(
     flag("-v", "--verbose", room=ScreenConfig, help="Say more; the traceback too, should afetch itself fail."),
     partial(
         rich_click.option,
+        "--explain",
+        is_flag=True,
+        allow_from_autoenv=False,
+        help="Fetch nothing: say what would be sent, to whom, how often, and who said so.",
+    ),
+    partial(
+        rich_click.option,
         "--schema",
         is_flag=True,
         is_eager=True,
