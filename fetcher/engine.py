@@ -4,7 +4,8 @@ Owns the workers: who makes the next hop, and when the run is over.
 Workers fan out under `asyncio.gather`; a semaphore as large as the connector's limit is the number of slots, so nobody
 ever queues inside aiohttp, whose timeouts would run meanwhile (aiohttp issue 10313). A slot is held around the exchange
 only. Idle workers wait in a line; one timer stands at the time when the next job is due; a worker that finds more due
-than it can do wakes the next one. What a hop means is the policy's matter, which job is due the frontier's.
+than it can do wakes the next one. What a hop means is the policy's matter, which job is due the frontier's, whether
+there is a network the outage's: here they are put together.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from msgspec.structs import replace
 
 from fetcher.client.exchange import Client
 from fetcher.errors import ErrorKind
-from fetcher.frontier.frontier import Frontier
-from fetcher.model import Error, Hop, Job, Request, Result
-from fetcher.policy import Again, Policy, first_job, unsent
+from fetcher.frontier.frontier import Frontier, Waits
+from fetcher.hosts import Hosts
+from fetcher.model import Error, Hop, Job, News, Request, Result, Word
+from fetcher.outage import NO_RULING, Ended, Outage, Ruling
+from fetcher.policy import NOTHING, Again, Policy, first_job, given_up, unsent
 from fetcher.settings import Settings
 from fetcher.sources.protocol import Source
 
@@ -68,17 +71,21 @@ class Engine:
         outlet: Outlet,
         *,
         policy: Policy | None = None,
+        notice: Callable[[str], None] = log.warning,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
+        hosts = Hosts(settings)
         self._settings = settings
         self._source = source
         self._outlet = outlet
-        self._policy = policy or Policy(settings)
+        self._policy = policy or Policy(settings, hosts)
+        self._notice = notice
         self._clock = clock
-        self._frontier = Frontier(settings)
+        self._frontier = Frontier(settings, hosts)
+        self._outage = Outage(settings, settings.slots, clock())
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(settings.slots)
-        self._client = Client(settings, wanted=lambda origin: self._frontier.expects(origin.host))
+        self._client = Client(settings, hosts=hosts, wanted=lambda origin: self._frontier.expects(origin.host))
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
         self._refill = min(REFILL, settings.window)
@@ -97,8 +104,18 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for a later time."""
+        """Jobs that wait for a later time, or for their host's."""
         return self._frontier.waiting
+
+    @property
+    def waits(self) -> Waits:
+        """What was waited for so far."""
+        return self._frontier.waits
+
+    @property
+    def outage(self) -> Outage:
+        """Whether there is a network, and how long there was none."""
+        return self._outage
 
     @property
     def stopped(self) -> bool:
@@ -185,7 +202,19 @@ class Engine:
         if request.url is None:
             self._deliver(unsent(request, request.error or Error(ErrorKind.INTERNAL, "an entry without a URL")))
         else:
-            self._frontier.add(first_job(request, request.url, self._clock()), 0.0)
+            self._admit(first_job(request, request.url, self._clock()), 0.0)
+
+    def _admit(self, job: Job, due: float, *, behind: bool = False) -> None:
+        """A job into the frontier."""
+        self._frontier.add(job, due, behind=behind)
+        if self._frontier.fallen:
+            self._bury()
+
+    def _bury(self) -> None:
+        """Deliver what the frontier has given up."""
+        fallen, self._frontier.fallen = self._frontier.fallen, []
+        for job, error in fallen:
+            self._deliver(given_up(job, error))
 
     async def _wait_for_room(self) -> None:
         if self._frontier.room() <= 0:
@@ -195,19 +224,26 @@ class Engine:
             await self._outlet.room()
 
     async def _work(self) -> None:
+        slots = self._slots
         try:
-            while (job := await self._next()) is not None:
-                async with self._slots:
-                    self.in_flight += 1
-                    try:
-                        hop = await self._exchange(job)
-                    finally:
-                        self.in_flight -= 1
-                self._settle(job, hop)
-                # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
-                del hop
-                if self._outlet.full():
-                    await self._outlet.room()
+            while True:
+                async with slots:
+                    job = self._next()
+                    if job is not None:
+                        self.in_flight += 1
+                        began = self._clock()
+                        try:
+                            hop = await self._exchange(job)
+                        finally:
+                            self.in_flight -= 1
+                if job is not None:
+                    self._settle(job, hop, began)
+                    # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
+                    del hop
+                    if self._outlet.full():
+                        await self._outlet.room()
+                elif not await self._rest():
+                    return
         except asyncio.CancelledError:
             if not self._aborted:
                 raise
@@ -220,49 +256,110 @@ class Engine:
             error = Error(ErrorKind.INTERNAL, f"a bug of ours: {type(exc).__name__}: {exc}")
             return Hop(job.url, job.method, None, error, 0.0, 0.0)
 
-    async def _next(self) -> Job | None:
-        """The next job that is due, however long that takes; None when there will be none."""
-        while not self._stopping:
-            job = self._frontier.take(self._clock())
-            if job is not None:
-                if self._idle and self._frontier.next_due() == 0.0:
-                    self._wake()
-                return job
-            if self._input_closed and not len(self._frontier):
-                self._wake_all()
+    def _next(self) -> Job | None:
+        """The next job that is due now."""
+        if self._stopping:
+            return None
+        now = self._clock()
+        outage = self._outage
+        if outage.since is not None:
+            due = outage.next_try()
+            if due is None or due > now:
                 return None
-            self._arm()
-            waiter = self._loop.create_future()
-            self._idle.append(waiter)
-            await waiter
-        return None
+        frontier = self._frontier
+        job = frontier.take(now)
+        if frontier.fallen:
+            self._bury()
+        if job is None:
+            return None
+        if outage.since is not None:
+            outage.tries(job)
+        elif self._idle:
+            due = frontier.next_due()
+            if due is not None and due <= now:
+                self._wake()
+        return job
 
-    def _settle(self, job: Job, hop: Hop) -> None:
-        """What comes after a hop."""
+    async def _rest(self) -> bool:
+        """Return when there may be something to do; False when there will be nothing any more."""
+        if self._stopping:
+            return False
+        now = self._clock()
+        if not self.in_flight and self._outage.doubts:
+            self._rule(self._outage.idle(now), now)
+            return True
+        if self._input_closed:
+            if not len(self._frontier):
+                self._wake_all()
+                return False
+        elif not self._frontier.room() and self._outage.since is None and self._frontier.widen(now):
+            self._room.set()
+        self._arm(now)
+        waiter = self._loop.create_future()
+        self._idle.append(waiter)
+        await waiter
+        return True
+
+    def _settle(self, job: Job, hop: Hop, began: float) -> None:
+        """What comes after a hop, as soon as it is known whether the host or the network is to blame."""
+        now = self._clock()
+        news = self._policy.news(hop)
+        outage = self._outage
+        if news.word is Word.UNCONNECTED:
+            self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
+        else:
+            ruling = outage.aside(job) if news.word is Word.NOTHING else outage.through(now)
+            if ruling is not NO_RULING:
+                self._rule(ruling, now)
+            self._conclude(job, hop, news, now - began, now)
+        if not self._room.is_set() and self._frontier.room() >= self._refill:
+            self._room.set()
+
+    def _rule(self, ruling: Ruling, now: float) -> None:
+        """Do as the outage says."""
+        for job, hop, news, elapsed in ruling.settled:
+            self._conclude(job, hop, news, elapsed, now)
+        for job, _, _, elapsed in ruling.returned:
+            self._frontier.done(job, now, elapsed, NOTHING)
+            if not self._stopping:
+                self._admit(job, 0.0, behind=True)
+        if ruling.note is not None:
+            self._notice(ruling.note)
+        if self._idle:
+            self._arm(now)
+            self._wake()
+
+    def _conclude(self, job: Job, hop: Hop, news: News, elapsed: float, now: float) -> None:
+        """A hop counts: its job has a result, or comes back."""
         outcome = self._policy.decide(job, hop)
-        self._frontier.done(job)
+        self._frontier.done(job, now, elapsed, news)
         if isinstance(outcome, Result):
             self._deliver(outcome)
         else:
             if hop.body:
                 self._client.budget.give(len(hop.body))
             if not self._stopping:
-                self._give_back(outcome)
-        if not self._room.is_set() and self._frontier.room() >= self._refill:
-            self._room.set()
+                self._give_back(outcome, now)
+        if self._frontier.fallen:
+            self._bury()
 
-    def _give_back(self, again: Again) -> None:
-        due = self._clock() + again.wait
-        self._frontier.add(replace(again.job, due=due), due if again.wait > 0.0 else 0.0)
-        self._arm()
+    def _give_back(self, again: Again, now: float) -> None:
+        due = now + again.wait
+        # A refused job is due when its host is, which the frontier knows.
+        self._admit(replace(again.job, due=due), 0.0 if again.behind or not again.wait else due, behind=again.behind)
+        if self._idle:
+            self._arm(now)
 
     def _deliver(self, result: Result) -> None:
         self.delivered += 1
         self._outlet.put(result)
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """Let the one timer stand at the time when the next job is due."""
         due = self._frontier.next_due()
+        if due is not None and self._outage.since is not None:
+            tries = self._outage.next_try()
+            due = None if tries is None else max(due, tries)
         if due is None or due == 0.0:
             return
         if self._alarm is not None:
@@ -270,7 +367,7 @@ class Engine:
                 return
             self._alarm.cancel()
         self._alarm_at = due
-        self._alarm = self._loop.call_later(max(0.0, due - self._clock()), self._ring)
+        self._alarm = self._loop.call_later(max(0.0, due - now), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

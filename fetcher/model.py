@@ -12,6 +12,7 @@ is what the attempts for one entry of the input came to.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +23,10 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Methods that may be repeated after any failure (RFC 9110 9.2.2)."""
+
+
+UNCONNECTED = frozenset({ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT})
+"""Failures before there was a connection: nothing was sent, and any method may be repeated after them."""
 
 
 class Error(Struct, frozen=True):
@@ -155,7 +160,9 @@ class Attempt(Struct, frozen=True):
         started: Seconds since the epoch.
         elapsed: Seconds of its hops' own time, without what it waited in the frontier.
         waited: Seconds between the try before and this one; 0 for the first.
-        waited_for: Why: `retry` (our own backoff) or `retry-after` (the server said so); None for the first.
+        waited_for: Why: `retry` (our own backoff), `retry-after` (the server said so), `refused` (it wanted less, and
+            did not say when); None for the first. On an attempt that is the last because its server asked for longer
+            than anybody waits there is also `retry-after-max`.
     """
 
     url: Url
@@ -165,6 +172,31 @@ class Attempt(Struct, frozen=True):
     error: Error | None
     waited: float = 0.0
     waited_for: str | None = None
+
+
+class Word(Enum):
+    """What a hop says of its host. A room that takes jobs out is told it when a job is over."""
+
+    SERVED = "it answered"
+    REACHED = "it is there, or its name was asked for: no more than that"
+    REFUSED = "it wants less, or a pause"
+    SHUNNED = "it wants a pause longer than anybody waits"
+    UNCONNECTED = "nobody could be connected to"
+    NOTHING = "the fault was ours"
+
+
+class News(Struct, frozen=True):
+    """
+    What a hop says of its host, in full.
+
+    Attributes:
+        wait: Seconds of the pause that a host that refuses asked for; None if it named none.
+        reason: Why there was no connection, for people.
+    """
+
+    word: Word
+    wait: float | None = None
+    reason: str = ""
 
 
 class Job(Struct, frozen=True):
@@ -178,8 +210,10 @@ class Job(Struct, frozen=True):
         attempts: The attempts that came to nothing, oldest first.
         started: Seconds since the epoch when this attempt began; None before its first hop.
         spent: Seconds of this attempt's own time so far.
-        waited, waited_for: What this attempt waited before it began, as `Attempt` has them.
+        ended: Seconds since the epoch when the attempt before this one was over.
+        waited_for: What this attempt waited for before it began, as `Attempt` has it.
         trusted: The next hop goes to the origin that the entry named, so credentials may go with it.
+        refusals: How many of the attempts were refused by a host that wants less; they are no retries.
     """
 
     request: Request
@@ -191,9 +225,10 @@ class Job(Struct, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     started: float | None = None
     spent: float = 0.0
-    waited: float = 0.0
+    ended: float = 0.0
     waited_for: str | None = None
     trusted: bool = True
+    refusals: int = 0
 
     @property
     def host(self) -> str:

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import inf
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fetcher.errors import ErrorKind, UsageError
-from fetcher.model import IDEMPOTENT, Attempt, Error, Hop, Job, Request, Result, Url
+from fetcher.hosts import Hosts, HostsConfig
+from fetcher.model import IDEMPOTENT, UNCONNECTED, Attempt, Error, Hop, Job, News, Request, Result, Url, Word
 from fetcher.terms import Terms, check_terms
 from fetcher.urls import UrlError, join_url
 
@@ -41,18 +43,25 @@ CURABLE = (
 )
 """What can get better by itself, and is tried again unless `retry_on` says otherwise."""
 
-UNSENT = frozenset({ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT})
-"""Failures before a byte of the request went out: any method may be repeated after them."""
+REFUSALS = 10
+"""How often one entry may be refused by a host that wants less, before that is its result."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
 """Errors of a redirect's body, which nobody reads: they do not keep us from following it."""
 
+OURS = frozenset({ErrorKind.LOCAL, ErrorKind.INTERNAL, ErrorKind.BLOCKED, ErrorKind.INVALID_REQUEST, ErrorKind.PROXY})
+"""Errors that say nothing of the host."""
+
+SERVED, REACHED, NOTHING = News(Word.SERVED), News(Word.REACHED), News(Word.NOTHING)
+
 CONTENT_HEADERS = frozenset(
     {"content-type", "content-length", "content-encoding", "content-language", "content-location"}
 )
 """Headers that describe a body and go when it goes (RFC 9110 15.4)."""
+
+_WORDS = frozenset({"none"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +71,8 @@ class PolicyConfig:
 
     Attributes:
         retries: How many attempts may follow the first.
-        retry_on: What is tried again, for every method: error kinds, statuses, classes of statuses. None is what can
-            get better by itself, for methods that may be repeated.
+        retry_on: What is tried again, for every method: error kinds, statuses, classes of statuses, or `none`. None is
+            what can get better by itself, for methods that may be repeated.
         retry_wait: Seconds that the first wait is at most; it doubles from there.
         retry_wait_max: Seconds that any of our own waits is at most.
         retry_max_time: Seconds since an entry's first attempt after which none begins any more; 0 is no limit.
@@ -86,14 +95,20 @@ class PolicyConfig:
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}")
         if self.retry_on is not None:
-            check_terms("retry-on", self.retry_on)
+            check_terms("retry-on", self.retry_on, _WORDS)
 
 
 class Again(Struct, frozen=True):
-    """A job that is not done: its next hop may go in `wait` seconds."""
+    """
+    A job that is not done: its next hop may go in `wait` seconds.
+
+    Attributes:
+        behind: It goes behind the others of its host, which refused it and is now left alone for a while.
+    """
 
     job: Job
     wait: float = 0.0
+    behind: bool = False
 
 
 def first_job(request: Request, url: Url, due: float = 0.0) -> Job:
@@ -106,18 +121,25 @@ def unsent(request: Request, error: Error) -> Result:
     return Result(request, None, error)
 
 
+def given_up(job: Job, error: Error) -> Result:
+    """The result of a job that will not be sent, or not again; attempts that it had are kept."""
+    return Result(job.request, None, error, job.hops, job.attempts)
+
+
 class Policy:
     """Turns a hop into a result, or into another try."""
 
     def __init__(
         self,
         config: PolicyConfig,
+        hosts: Hosts | None = None,
         *,
         chance: Callable[[], float] = random.random,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
-        self._terms = Terms(CURABLE if config.retry_on is None else config.retry_on)
+        self._hosts = hosts or Hosts(HostsConfig())
+        self._terms = Terms(CURABLE if config.retry_on is None else set(config.retry_on) - _WORDS)
         self._chance = chance
         self._wall = wall
 
@@ -127,26 +149,37 @@ class Policy:
             location = hop.header(b"location")
             if location:
                 return self._follow(job, hop, location)
-        attempt = self._attempt(job, hop, hop.error)
-        wait = self._wait(job, hop)
-        if wait is None:
-            return Result(job.request, hop, hop.error, job.hops, (*job.attempts, attempt))
-        seconds, reason = wait
-        return Again(
-            replace(
-                job,
-                attempts=(*job.attempts, attempt),
-                started=None,
-                spent=0.0,
-                waited=seconds,
-                waited_for=reason,
-            ),
-            seconds,
-        )
+        again = self._again(job, hop)
+        if isinstance(again, Again):
+            return again
+        attempt = self._attempt(job, hop, hop.error, again)
+        return Result(job.request, hop, hop.error, job.hops, (*job.attempts, attempt))
 
-    def _attempt(self, job: Job, hop: Hop, error: Error | None) -> Attempt:
+    def news(self, hop: Hop) -> News:
+        """What a hop says of its host."""
+        error = hop.error
+        if hop.status is not None:
+            told = self._told(hop)
+            if told is None:
+                return SERVED if error is None else REACHED
+            seconds, _ = told
+            if seconds is not None and seconds > self._config.retry_after_max:
+                return News(Word.SHUNNED, seconds, f"status {hop.status}, which asks for a pause of {seconds:g} s")
+            return News(Word.REFUSED, seconds, f"status {hop.status}")
+        if error is None or error.kind in OURS:
+            return NOTHING
+        if error.kind not in UNCONNECTED or error.lasting:
+            return REACHED
+        return News(Word.UNCONNECTED, None, f"{error.kind}: {error.message}")
+
+    def _attempt(self, job: Job, hop: Hop, error: Error | None, reason: str | None = None) -> Attempt:
+        """The attempt that a hop ends; `reason` is what would have been waited for after it."""
         started = hop.started if job.started is None else job.started
-        return Attempt(hop.url, started, job.spent + hop.elapsed, hop.status, error, job.waited, job.waited_for)
+        waited = max(0.0, started - job.ended) if job.attempts else 0.0
+        why = job.waited_for
+        if reason is not None:
+            why = reason if why is None else f"{why}; {reason}"
+        return Attempt(hop.url, started, job.spent + hop.elapsed, hop.status, error, waited, why)
 
     def _follow(self, job: Job, hop: Hop, location: bytes) -> Result | Again:
         try:
@@ -184,21 +217,63 @@ class Policy:
         error = Error(ErrorKind.REDIRECTS, message)
         return Result(job.request, hop, error, job.hops, (*job.attempts, self._attempt(job, hop, error)))
 
-    def _wait(self, job: Job, hop: Hop) -> tuple[float, str] | None:
-        """Seconds until the next attempt and what for, or None to stop."""
+    def _again(self, job: Job, hop: Hop) -> Again | str | None:
+        """The job once more, or None to stop, or what it would have to wait for and does not."""
         error = hop.error
-        if len(job.attempts) >= self._config.retries or (hop.status, error) not in self._terms:
+        if (hop.status, error) not in self._terms or (error is not None and error.lasting):
             return None
-        if error is not None and error.lasting:
+        ended = self._wall()
+        first = job.attempts[0].started if job.attempts else hop.started if job.started is None else job.started
+        left = (self._config.retry_max_time or inf) - (ended - first)
+        told = self._told(hop)
+        if told is not None:
+            # The host did not do what it was asked, so any method may be repeated, and that is no retry.
+            seconds, reason = told
+            if seconds is None and not self._retries(job):
+                # It did not say that another time will do, and nothing is to be sent twice.
+                return None
+            if seconds is not None and seconds > self._config.retry_after_max:
+                return "retry-after-max"
+            if job.refusals + 1 >= REFUSALS or left < (seconds or 0.0):
+                return None
+            return Again(self._next(job, hop, ended, reason, refusals=1), seconds or 0.0, behind=True)
+        tried = len(job.attempts) - job.refusals
+        if tried >= self._retries(job):
             return None
         asked = self._config.retry_on is not None
-        if not asked and job.method not in IDEMPOTENT and (error is None or error.kind not in UNSENT):
+        if not asked and job.method not in IDEMPOTENT and (error is None or error.kind not in UNCONNECTED):
             return None
-        told = self._retry_after(hop) if error is None else None
-        if told is not None:
-            return (told, "retry-after") if told <= self._config.retry_after_max else None
-        longest = min(self._config.retry_wait_max, self._config.retry_wait * 2 ** len(job.attempts))
-        return self._chance() * longest, "retry"
+        longest = min(self._config.retry_wait_max, self._config.retry_wait * 2**tried)
+        wait = self._chance() * longest
+        return None if left < wait else Again(self._next(job, hop, ended, "retry"), wait)
+
+    def _next(self, job: Job, hop: Hop, ended: float, reason: str, refusals: int = 0) -> Job:
+        """The job with an attempt behind it."""
+        return replace(
+            job,
+            attempts=(*job.attempts, self._attempt(job, hop, hop.error)),
+            started=None,
+            spent=0.0,
+            ended=ended,
+            waited_for=reason,
+            refusals=job.refusals + refusals,
+        )
+
+    def _retries(self, job: Job) -> int:
+        if self._hosts:
+            said = self._hosts.find(job.host)
+            if said is not None and said.retries is not None:
+                return said.retries
+        return self._config.retries
+
+    def _told(self, hop: Hop) -> tuple[float | None, str] | None:
+        """If a host wants less: the pause that it asks for in seconds, or None, and what that is called."""
+        if hop.status not in {429, 503}:
+            return None
+        seconds = self._retry_after(hop)
+        if seconds is None:
+            return (None, "refused") if hop.status == 429 else None
+        return seconds, "retry-after"
 
     def _retry_after(self, hop: Hop) -> float | None:
         """Seconds that the server asks us to wait, never negative; None if it does not say, or not clearly."""

@@ -76,7 +76,13 @@ class Try(Struct, frozen=True):
     status: Annotated[int | None, Meta(description="The HTTP status of its last hop.")]
     error: Annotated[Failure | None, Meta(description="Why it brought no whole reply.")]
     waited: Annotated[float, Meta(description="Seconds since the attempt before.")]
-    waited_for: Annotated[str | None, Meta(description="`retry`: our own backoff; `retry-after`: the server's wish.")]
+    waited_for: Annotated[
+        str | None,
+        Meta(
+            description="`retry`: our own backoff; `retry-after`: the server's wish; `refused`: it wanted less, and did "
+            "not say when. `retry-after-max` at the last: it wished for longer than is waited."
+        ),
+    ]
 
 
 class Phases(Struct, frozen=True):
@@ -110,7 +116,10 @@ class Record(Struct, frozen=True):
     final_url: Annotated[str | None, Meta(description="The last hop's URL, answered or not; null if nothing was sent.")]
     redirects: Annotated[list[Redirect], Meta(description="The hops before the last.")]
     attempts: Annotated[int, Meta(description="How many; 0 if nothing was sent.", ge=0)]
-    history: Annotated[list[Try], Meta(description="All attempts, oldest first, when there was more than one.")]
+    history: Annotated[
+        list[Try],
+        Meta(description="All attempts, oldest first, when there was more than one, or more to tell of the one."),
+    ]
     started: Annotated[str | None, Meta(description="When the last attempt began: RFC 3339, UTC, microseconds.")]
     elapsed: Annotated[float | None, Meta(description="Seconds of the last attempt's hops, without waiting.")]
     timings: Annotated[Phases, Meta(description="Seconds of the last hop, phase by phase.")]
@@ -279,7 +288,9 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def _unsent(result: Result) -> Record:
-    request = result.request
+    """Of what was never sent, or not once more: then the attempts before are what there is to tell."""
+    request, attempts = result.request, result.attempts
+    last = attempts[-1] if attempts else None
     return Record(
         _clean(request.given),
         request.index,
@@ -287,12 +298,12 @@ def _unsent(result: Result) -> Record:
         None,
         _failure(result.error),
         _clean(request.method),
-        None,
-        [],
-        0,
-        [],
-        None,
-        None,
+        str(last.url) if last is not None else None,
+        [Redirect(str(before.url), before.status) for before in result.redirects],
+        len(attempts),
+        [_try(attempt) for attempt in attempts],
+        _stamp(last.started) if last is not None else None,
+        _micro(last.elapsed) if last is not None else None,
         _NO_PHASES,
         None,
         None,
@@ -336,7 +347,7 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record
         str(hop.url),
         [Redirect(str(before.url), before.status) for before in result.redirects],
         len(attempts),
-        [_try(attempt) for attempt in attempts] if len(attempts) > 1 else [],
+        [_try(attempt) for attempt in attempts] if len(attempts) > 1 or (attempts and attempts[-1].waited_for) else [],
         _stamp(started),
         _micro(elapsed),
         _phases(hop.timings),

@@ -657,7 +657,7 @@ def test_what_can_get_better_is_tried_again(afetch: Afetch, site: Site) -> None:
     assert done.returncode == 0
     assert [record["attempts"] for record in by_index(done)] == [2] * 8
     assert [record["history"][0]["status"] for record in by_index(done)] == [408, 429, 500, 502, 503, 504, 200, None]
-    assert {record["history"][1]["waited_for"] for record in done.records} == {"retry"}
+    assert [record["history"][1]["waited_for"] for record in by_index(done)] == ["retry", "refused", *["retry"] * 6]
     assert all(0 <= record["history"][1]["waited"] < 3 for record in done.records)
 
 
@@ -686,19 +686,20 @@ def test_retry_on_says_what_is_tried_again_instead(afetch: Afetch, site: Site) -
 
 def test_retry_after_is_honoured_as_seconds_and_as_a_date(afetch: Afetch, site: Site) -> None:
     """The server's wish wins over our own wait; an odd one is none."""
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=4), usegmt=True)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=6), usegmt=True)
     waits = ("1", soon, "Wed, 21 Oct 2015 07:28:00 GMT", "soon")
     urls = [
         site.sequence(answers.page(status=503, headers=[("Retry-After", wait)]), answers.page("ok")) for wait in waits
     ]
 
-    done = afetch("-r", "1", "--json", stdin=listed(*urls))
+    # A run each: a wait is the host's, for every URL of it.
+    runs = [afetch("-r", "1", "--json", url) for url in urls]
 
-    seconds, date, past, odd = (record["history"][1] for record in by_index(done))
-    assert done.returncode == 0
+    seconds, date, past, odd = (done.records[0]["history"][1] for done in runs)
+    assert [done.returncode for done in runs] == [0] * 4
     assert (seconds["waited_for"], date["waited_for"], past["waited_for"]) == ("retry-after",) * 3
     assert 1.0 <= seconds["waited"] < 2.0
-    assert 0.5 <= date["waited"] < 5.0
+    assert 0.1 <= date["waited"] < 6.0
     assert past["waited"] < 0.5
     assert odd["waited_for"] == "retry"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fetcher.frontier.config import FrontierConfig
 from fetcher.frontier.frontier import Frontier
 from fetcher.model import Job, Request
-from fetcher.policy import first_job
+from fetcher.policy import SERVED, first_job
 from fetcher.urls import parse_url
 
 
@@ -22,7 +22,7 @@ def drain(frontier: Frontier, now: float = 1.0) -> list[str]:
     taken = []
     while (due := frontier.take(now)) is not None:
         taken.append(str(due.url).removeprefix("http://"))
-        frontier.done(due)
+        frontier.done(due, now, 0.0, SERVED)
     return taken
 
 
@@ -84,7 +84,7 @@ def test_room_counts_what_is_queued_waiting_and_under_way() -> None:
 
     full = frontier.room()
     assert under_way is not None
-    frontier.done(under_way)
+    frontier.done(under_way, 1.0, 0.0, SERVED)
 
     assert full == 0
     assert frontier.room() == 1
@@ -134,7 +134,7 @@ def test_nothing_is_lost_nothing_comes_twice_and_nothing_early(
             if found is not None:
                 assert due[found.request.index] <= now
                 taken.append(found.request.index)
-                frontier.done(found)
+                frontier.done(found, 1.0, 0.0, SERVED)
     while len(frontier):
         then = frontier.next_due()
         assert then is not None
@@ -142,6 +142,6 @@ def test_nothing_is_lost_nothing_comes_twice_and_nothing_early(
         found = frontier.take(now)
         assert found is not None
         taken.append(found.request.index)
-        frontier.done(found)
+        frontier.done(found, 1.0, 0.0, SERVED)
 
     assert sorted(taken) == list(range(len(adds)))

@@ -10,6 +10,7 @@ from time import perf_counter
 from fetcher.frontier.config import FrontierConfig
 from fetcher.frontier.frontier import Frontier
 from fetcher.model import Job, Origin, Request, Url
+from fetcher.policy import SERVED
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.processes import measure
 from tests.benchmarks.report import MB, Plan, Report
@@ -68,7 +69,7 @@ def _work(frontier: Frontier, count: int) -> None:
         if job is None:
             raise RuntimeError("a job is lost")
         frontier.next_due()
-        frontier.done(job)
+        frontier.done(job, 1.0, 0.0, SERVED)
 
 
 def _jobs(count: int, hosts: int) -> Iterator[Job]:
