@@ -173,6 +173,7 @@ def test_brackets_in_strings_are_no_levels() -> None:
     ),
     st.integers(1, 12),
 )
+@example(DEEPEST - 2, [(0, "0", 1), (2, "0", 0)], 103)
 def test_levels_are_counted_over_any_cut(first: int, steps: list[tuple[int, str, int]], piece: int) -> None:
     """A long body is looked at in pieces, wherever they end: within a string, behind a backslash, at the deepest."""
     level = deepest = first
@@ -362,7 +363,7 @@ BODIES = (
     st.sampled_from(["auto", "text", "json", "base64", "none"]),
     st.sampled_from([3, 6, 21]),
 )
-@example(b"", b"ABC\x1b$ABCDEFGHIJKL", "text/plain; charset=iso-2022-jp", "auto", 15)
+@example(b"", b'\x1b$\x1b$"\x1b$\x1b""', "text/plain; charset=iso-2022-jp", "auto", 3)
 @example(b"", "\U0001f600".encode("utf-16-le"), "text/plain; charset=utf-16le", "auto", 3)
 @example(b"", "\u20ac\u20ac".encode()[:-1], "text/plain", "auto", 3)
 def test_the_pieces_of_a_body_are_what_the_encoder_makes_of_it(

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from fetcher.errors import SinkError
 from fetcher.model import Result
-from fetcher.record import LARGE, Record, RecordConfig, encode, make_record
+from fetcher.record import LARGE, LargeRecord, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.files import Descriptor, Function
 from fetcher.sinks.formats import SINKS
@@ -217,6 +217,29 @@ def test_writes_large_bodies_as_it_writes_small_ones(tmp_path: Path, ear: Ear, s
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert [path.read_bytes() for path in paths] == [b"".join(said)] * 2
     assert (writing.unwritten, ear.errors) == (0, [])
+
+
+class Curious(JsonLines):
+    """A sink that remembers what kind of record it was given."""
+
+    def __init__(self) -> None:
+        self.kinds: list[type[Record]] = []
+
+    def one(self, record: Record) -> Said:
+        self.kinds.append(type(record))
+        return super().one(record)
+
+
+def test_formats_are_given_large_bodies_unmade(ear: Ear) -> None:
+    """What the writer's thread makes is made for all outputs at once: there, large bodies would be held whole."""
+    sink = Curious()
+    writing = writer(ear, ByteOutput(sink, Function(lambda _data: None)))
+
+    writing.put(numbered(0, reply(b"x" * (LARGE - 1), b"text/plain")))
+    writing.put(numbered(1, reply(b"x" * LARGE, b"text/plain")))
+
+    assert writing.close(PATIENCE)
+    assert sink.kinds == [Record, LargeRecord]
 
 
 def test_closing_without_results_is_well_formed(tmp_path: Path, ear: Ear) -> None:
