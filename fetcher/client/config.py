@@ -31,7 +31,8 @@ class ClientConfig:
         read_timeout: Seconds of silence while a reply is awaited or read; 0 is none.
         keepalive: Seconds that an idle connection is kept; 0 closes each after its reply.
         max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
-        body_budget: Bytes of all bodies in flight and waiting to be written; reading pauses above it.
+        body_budget: Bytes of memory for all bodies in flight and waiting to be written. Half of them are counted, and
+            reading pauses above that.
         headers: Sent with every request. A name given here replaces our own header of that name; None as its value
             drops it.
         user_agent: The User-Agent header.
