@@ -632,6 +632,7 @@ MISTAKES = [
     (["--retry-after-max", "x", "x"], f"--retry-after-max: 'x' is not {_DURATIONS}"),
     (["--breaker", "-1", "x"], "breaker must not be negative, and is -1"),
     (["--outage-wait", "x", "x"], f"--outage-wait: 'x' is not {_DURATIONS}"),
+    (["--retry", "3", "x"], "no such option: --retry; -r says how many attempts may follow the first"),
     (["--no-adapt=1"], "--no-adapt takes no value; write it alone"),
     (["--limit-speed", "3"], "no such option: --limit-speed; did you mean --min-speed?"),
     (["-c", "0", "x"], "concurrency must be at least 1, not 0"),

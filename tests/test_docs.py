@@ -24,6 +24,7 @@ from fetcher import __version__
 from fetcher.cli.main import command
 from fetcher.cli.status import ExitStatus
 from fetcher.errors import ErrorKind
+from fetcher.policy import CURABLE
 from fetcher.record import schema
 from tests.conftest import COMMAND, Afetch, clean_environment
 from tests.servers import Site
@@ -157,6 +158,13 @@ def test_readme_has_the_exit_statuses() -> None:
     statuses = re.findall(r"\d+", " ".join(first_cells(section(read(README), "Usage"))))
 
     assert sorted(map(int, statuses)) == sorted(ExitStatus)
+
+
+def test_readme_has_the_list_of_what_is_tried_again() -> None:
+    """Whoever wants one more has to write them all: they can be copied."""
+    [listed] = blocks(section(read(README), "Patience"), "text")
+
+    assert tuple(listed.strip().split(",")) == CURABLE
 
 
 def test_changelog_has_this_version() -> None:
