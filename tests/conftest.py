@@ -238,6 +238,13 @@ def tls_site(make_tls_site: MakeTlsSite) -> Site:
     return make_tls_site()
 
 
+@pytest.fixture(params=["http", "https"])
+def either_site(request: pytest.FixtureRequest) -> Site:
+    """A site without TLS, and one with it."""
+    site: Site = request.getfixturevalue("tls_site" if request.param == "https" else "site")
+    return site
+
+
 @pytest.fixture
 def wrong_host_site(make_tls_site: MakeTlsSite) -> Site:
     """A site whose certificate is another host's."""

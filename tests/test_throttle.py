@@ -10,24 +10,18 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import pytest
-import uvloop
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fetcher.client.config import ClientConfig
-from fetcher.client.exchange import Client
 from fetcher.client.throttle import BURST, STEP, Throttle
-from fetcher.demo import answers
 from fetcher.errors import ErrorKind, UsageError
-from fetcher.model import Hop, Request
-from fetcher.policy import first_job
-from fetcher.urls import parse_url
-from tests.conftest import MakeSite
-from tests.servers import Authority, Site
+from tests.exchanges import Loop, fetch_at_once, on_each_loop
+from tests.servers import Site
 
 RATE = 100_000.0
 
@@ -311,28 +305,6 @@ def test_a_rate_that_is_none_is_refused(rate: float) -> None:
         ClientConfig(limit_rate=rate)
 
 
-Loop = Callable[[], asyncio.AbstractEventLoop]
-
-on_each_loop = pytest.mark.parametrize(
-    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
-)
-
-
-def fetch_at_once(loop: Loop, urls: list[str], **options: Any) -> list[Hop]:
-    """The hops of URLs that are all fetched at the same time, by one client."""
-
-    async def scenario() -> list[Hop]:
-        client = Client(ClientConfig(**options))
-        try:
-            parsed = [parse_url(text)[0] for text in urls]
-            return await asyncio.gather(*[client.exchange(first_job(Request(0, str(url), url), url)) for url in parsed])
-        finally:
-            await client.close()
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(scenario())
-
-
 class Pouring:
     """
     A server that sends as fast as it is let, and notes what the client has acknowledged.
@@ -407,12 +379,6 @@ def test_servers_see_the_rate(loop: Loop) -> None:
     assert max(hop.elapsed for hop in hops) == pytest.approx(size * count / rate, rel=0.3)
 
 
-@pytest.fixture(params=["http", "https"])
-def either_site(request: pytest.FixtureRequest, make_site: MakeSite, authority: Authority) -> Site:
-    """A site without TLS, and one with it."""
-    return make_site(tls=authority.context() if request.param == "https" else None)
-
-
 @on_each_loop
 def test_connections_share_the_rate(either_site: Site, ca_file: Path, loop: Loop) -> None:
     """Four bodies that begin together end together; read one after the other, the first would take a quarter."""
@@ -458,18 +424,3 @@ def test_a_silent_server_is_found_while_others_use_up_the_rate(either_site: Site
     assert silent.error is not None
     assert silent.error.kind is ErrorKind.READ_TIMEOUT
     assert silent.elapsed < 1.8
-
-
-@on_each_loop
-def test_a_body_that_ends_with_its_connection_is_whole(either_site: Site, ca_file: Path, loop: Loop) -> None:
-    """The end comes while we do not read: what was sent before it is not lost, which uvloop's TLS would do."""
-
-    async def answer(_request: Any, wire: Any) -> None:
-        wire.open = False
-        await wire.send(answers.head(200) + b"x" * 100_000)
-
-    url = either_site.answer(answer)
-
-    hops = fetch_at_once(loop, [url] * 3, limit_rate=400_000.0, cacert=str(ca_file))
-
-    assert [(hop.error, hop.size) for hop in hops] == [(None, 100_000)] * 3
