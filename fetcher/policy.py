@@ -46,6 +46,9 @@ CURABLE = (
 REFUSALS = 10
 """How often one entry may be refused by a host that wants less, before that is its result."""
 
+FIRST_WAIT = 1.0
+"""Seconds that the first wait is at most, unless told otherwise."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
@@ -83,7 +86,7 @@ class PolicyConfig:
 
     retries: int = 2
     retry_on: tuple[str, ...] | None = None
-    retry_wait: float = 1.0
+    retry_wait: float = FIRST_WAIT
     retry_wait_max: float = 60.0
     retry_max_time: float = 600.0
     retry_after_max: float = 300.0
@@ -94,6 +97,12 @@ class PolicyConfig:
         for name in ("retries", "retry_wait", "retry_wait_max", "retry_max_time", "retry_after_max", "max_redirects"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}")
+        # Without a word about the first wait, a lower bound on all of them is one on it, too.
+        if self.retry_wait > max(self.retry_wait_max, FIRST_WAIT):
+            raise UsageError(
+                f"retry_wait must not be above retry_wait_max ({self.retry_wait_max:g}), and is {self.retry_wait:g}; "
+                "raise that as well"
+            )
         if self.retry_on is not None:
             check_terms("retry-on", self.retry_on, _WORDS)
 

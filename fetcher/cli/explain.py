@@ -233,9 +233,9 @@ def _patience(settings: Settings) -> Iterator[Row]:
     if settings.max_time:
         yield Row("the run", f"ends after {_lasting(settings.max_time)}, with exit status 1")
     yield Row("tried again", f"after {_listed(CURABLE if settings.retry_on is None else settings.retry_on)}")
-    longest = _lasting(settings.retry_wait_max)
+    first, longest = _lasting(min(settings.retry_wait, settings.retry_wait_max)), _lasting(settings.retry_wait_max)
     until = f"; none begins {_lasting(settings.retry_max_time)} after the first" if settings.retry_max_time else ""
-    yield Row("waits", f"up to {_lasting(settings.retry_wait)}, then twice that and so on up to {longest}{until}")
+    yield Row("waits", f"up to {first}, then twice that and so on up to {longest}{until}")
     yield Row("Retry-After", f"is kept to, up to {_lasting(settings.retry_after_max)}; beyond that a reply is final")
     yield Row("refused", "429, or 503 with Retry-After: the host is left alone for a while" + _then(settings))
     yield Row(
