@@ -330,14 +330,19 @@ def _utf8_flaw(body: bytes) -> _Flaw | None:
     """None for what is UTF-8."""
     if body.isascii():
         return None
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(body), SLICE):
-        end = min(start + SLICE, len(body))
-        try:
+    end = 0
+    try:
+        if len(body) <= SLICE:
+            end = len(body)
+            body.decode()
+            return None
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(body), SLICE):
+            end = min(start + SLICE, len(body))
             decoder.decode(body[start:end], final=end == len(body))
-        except UnicodeDecodeError as error:
-            # What it speaks of begins with what was left of the slice before.
-            return _Flaw(end - len(error.object) + error.start, error.reason == "unexpected end of data")
+    except UnicodeDecodeError as error:
+        # What it speaks of ends where the slice does, and may begin before that.
+        return _Flaw(end - len(error.object) + error.start, error.reason == "unexpected end of data")
     return None
 
 
