@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import os
 import pty
 import re
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fetcher.progress import Bar, Display, Level, Lines, Pace, Silent, Snapshot, choose, told
+from fetcher.progress import LINE_INTERVAL, Bar, Display, Level, Lines, Pace, Silent, Snapshot, choose, told
 from fetcher.screen import ScreenConfig
 from fetcher.terminal import Pen
 
@@ -317,6 +318,69 @@ def test_results_of_several_threads_keep_their_lines_whole(screen: Screen) -> No
         assert [f"<{name} {number}>" for number in range(100) for _ in range(3)] == [
             found[0] for line in lines if (found := re.search(rf"<{name} \d+>$", line))
         ]
+
+
+class SlowPen(Pen):
+    """A pen that holds its first writer until somebody else came to write, or waits for the lock to do so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing = threading.Event()
+        self.met = threading.Event()
+        self.inside = self.most = 0
+
+    def write(self, data: bytes) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        if self.writing.is_set():
+            self.met.set()
+        self.writing.set()
+        assert self.met.wait(10), "nobody else came"
+        self.inside -= 1
+
+
+class Gate:
+    """A lock that tells when somebody finds it taken."""
+
+    def __init__(self, taken: threading.Event) -> None:
+        self._lock = threading.Lock()
+        self._taken = taken
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._taken.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("first", ["result", "note"])
+def test_nobody_writes_while_another_does(first: str) -> None:
+    """A result and the bar never meet on the terminal: what one knows of the screen is still true when it writes."""
+    pen = SlowPen()
+    bar = Bar(looking(NOW), interval=NEVER, pen=pen)
+    bar._lock = Gate(pen.met)  # type: ignore[assignment] # it is used as a context only
+    bar.start()
+    acts = {"result": lambda: bar.write(b"result\n"), "note": lambda: bar.note("a note")}
+    second = "note" if first == "result" else "result"
+
+    threads = [threading.Thread(target=acts[first])]
+    threads[0].start()
+    assert pen.writing.wait(10)
+    threads.append(threading.Thread(target=acts[second]))
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    bar.stop()
+
+    assert pen.most == 1
+
+
+def test_a_plain_line_comes_every_ten_seconds() -> None:
+    """Often enough to see that it is alive, seldom enough for a log."""
+    assert LINE_INTERVAL == 10.0
+    assert inspect.signature(Lines).parameters["interval"].default == LINE_INTERVAL
 
 
 def test_a_terminal_that_stands_still_does_not_hold_up_the_run(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, Afetch
+from tests.conftest import Afetch
 from tests.servers import PATIENCE, Site
 from tests.test_endings import SOON, end, read_until, stderr_of, stdout_of, wait_for
 
@@ -325,6 +325,31 @@ def test_without_a_terminal_the_summary_is_plain(afetch: Afetch, site: Site) -> 
     assert "\r" not in done.stderr + done.stdout
 
 
+def test_without_a_terminal_there_is_a_plain_line_now_and_then(afetch: Afetch, site: Site) -> None:
+    """A log shows that the run is alive, and how far it is, again and again."""
+    gate = site.gate()
+    process = afetch.start(site.page("x"), gate.url, command=(sys.executable, "-c", LINES_OFTEN))
+
+    line = b"afetch: 1 of 2 done, 0.0/s, 1 in flight\n"
+    said = read_until(stderr_of(process), line + line)
+    gate.open()
+    status, _, err = end(process)
+
+    assert status == 0
+    assert re.fullmatch(r"(afetch: [012] of 2 done, [0-9.]+/s, [012] in flight\n)+", said.decode())
+    assert "afetch: 2 ok" in err
+
+
+LINES_OFTEN = """
+from fetcher.cli import main
+from fetcher.progress import Lines
+
+Lines.__init__.__kwdefaults__["interval"] = 0.05
+main.run()
+"""
+"""The command that does not wait ten seconds for its next line."""
+
+
 def test_results_and_bar_share_a_terminal(afetch: Afetch, site: Site, terminal: Terminal) -> None:
     """Every record's line stands there once and whole, however often the bar is drawn between them."""
     master, slave = terminal()
@@ -388,24 +413,3 @@ def test_quiet_is_quiet_on_a_terminal(afetch: Afetch, site: Site, terminal: Term
     data = shown(master, process)
 
     assert re.fullmatch(rb"200\t1\t[0-9.]+\t" + re.escape(url.encode()) + rb"\t\r\n", data)
-
-
-def test_ctrl_c_on_the_keyboard_reaches_all_of_a_pipeline(afetch: Afetch, site: Site, terminal: Terminal) -> None:
-    """It goes to every process in front: the reader of our records has gone, too, and the terminal is left clean."""
-    master, slave = terminal()
-    urls = " ".join(many(site, 3))
-    process = afetch.start(
-        site.hang(),
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        command=("setsid", "--ctty", "--wait", "sh", "-c", f"""{" ".join(COMMAND)} {urls} "$@" | cat""", "sh"),
-    )
-    site.wait(4)
-    data = read_until(master, b"in flight")
-
-    os.write(master, b"\x03")
-    data += shown(master, process)
-
-    assert process.returncode != 0
-    assert b"Traceback" not in data
