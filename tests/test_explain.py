@@ -85,8 +85,8 @@ The run
   waits          up to 1s, then twice that and so on up to 1m; none begins 10m
                  after the first
   Retry-After    is kept to, up to 5m; beyond that a reply is final
-  refused        429, or 503 with Retry-After: the host is left alone for a
-                 while, then gets less at once
+  refused        429, or 503 with Retry-After, up to 10 times an entry: the host
+                 is left alone a while, then gets less at once
   unconnected    20 failures in a row take an origin out
   no network     is waited for, up to 5m
   redirects      up to 10 are followed
@@ -251,7 +251,7 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         "tried again": "after 5xx, dns",
         "waits": "up to 1s, then twice that and so on up to 1m",
         "Retry-After": "is kept to, up to 5m; beyond that a reply is final",
-        "refused": "429, or 503 with Retry-After: the host is left alone for a while",
+        "refused": "429, or 503 with Retry-After, up to 10 times an entry: the host is left alone a while",
         "unconnected": "no origin is taken out",
         "no network": "is no pause",
         "redirects": "are not followed",
@@ -267,11 +267,14 @@ def test_a_method_that_may_not_be_repeated_says_when_it_is(afetch: Afetch) -> No
     """A POST is tried again only where nothing was sent, unless --retry-on asks for it."""
     cautious = afetch("http://a/", "--explain", "-d", "x")
     asked = afetch("http://a/", "--explain", "-d", "x", "--retry-on", "503")
+    never = afetch("http://a/", "--explain", "-d", "x", "--retry-on", "none")
 
     assert " ".join(rows(cautious.stdout, "http://a/")["retries"]) == (
         "up to 2; for POST only after connect-timeout, dns, refused, unreachable, when nothing had been sent"
     )
     assert rows(asked.stdout, "http://a/")["retries"] == ["up to 2"]
+    assert rows(never.stdout, "http://a/")["retries"] == ["none"]
+    assert rows(never.stdout, "The run")["tried again"] == ["nothing"]
 
 
 def test_an_entry_that_cannot_be_sent_says_why(afetch: Afetch) -> None:

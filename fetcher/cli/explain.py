@@ -28,7 +28,7 @@ from fetcher.client.tls import make_context
 from fetcher.errors import SinkError
 from fetcher.hosts import HostConfig, Hosts
 from fetcher.model import IDEMPOTENT, UNCONNECTED, Request, Url
-from fetcher.policy import CURABLE, first_job
+from fetcher.policy import CURABLE, REFUSALS, first_job
 from fetcher.robots import PATH
 from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig
@@ -47,6 +47,9 @@ NAMES = 15
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 NO_LIMIT = "no limit"
+
+NOTHING = ("none",)
+"""What `--retry-on none` is."""
 
 UNREPEATED = frozenset({"data"})
 """Options whose values are not told beside their names: the body may be long, and may be a secret."""
@@ -183,7 +186,7 @@ class Entries:
 
 
 def _retries(settings: Settings, retries: int, method: str) -> str:
-    if not retries:
+    if not retries or settings.retry_on == NOTHING:
         return "none"
     if settings.retry_on is not None or method in IDEMPOTENT:
         return f"up to {retries}"
@@ -232,12 +235,17 @@ def _patience(settings: Settings) -> Iterator[Row]:
         yield Row("too slow", f"below {MinSpeed().write(settings.min_speed)}")
     if settings.max_time:
         yield Row("the run", f"ends after {_lasting(settings.max_time)}, with exit status 1")
-    yield Row("tried again", f"after {_listed(CURABLE if settings.retry_on is None else settings.retry_on)}")
+    tried = CURABLE if settings.retry_on is None else settings.retry_on
+    yield Row("tried again", "nothing" if tried == NOTHING else f"after {_listed(tried)}")
     first, longest = _lasting(min(settings.retry_wait, settings.retry_wait_max)), _lasting(settings.retry_wait_max)
     until = f"; none begins {_lasting(settings.retry_max_time)} after the first" if settings.retry_max_time else ""
     yield Row("waits", f"up to {first}, then twice that and so on up to {longest}{until}")
     yield Row("Retry-After", f"is kept to, up to {_lasting(settings.retry_after_max)}; beyond that a reply is final")
-    yield Row("refused", "429, or 503 with Retry-After: the host is left alone for a while" + _then(settings))
+    less = ", then gets less at once" if settings.adapt else ""
+    yield Row(
+        "refused",
+        f"429, or 503 with Retry-After, up to {REFUSALS} times an entry: the host is left alone a while{less}",
+    )
     yield Row(
         "unconnected",
         f"{counted(settings.breaker, 'failure')} in a row take an origin out"
@@ -248,10 +256,6 @@ def _patience(settings: Settings) -> Iterator[Row]:
         "no network",
         f"is waited for, up to {_lasting(settings.outage_wait)}" if settings.outage_wait else "is no pause",
     )
-
-
-def _then(settings: Settings) -> str:
-    return ", then gets less at once" if settings.adapt else ""
 
 
 def _connections(settings: Settings) -> str:

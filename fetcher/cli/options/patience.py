@@ -55,8 +55,8 @@ patience_options = group(
         room=PolicyConfig,
         type=Listing(),
         metavar="LIST",
-        help="What is tried again, whatever the method: error kinds, statuses, classes such as 5xx. Unless said: what "
-        "can get better by itself, for methods that may be repeated.",
+        help="What is tried again, whatever the method: error kinds, statuses, classes such as 5xx, or none. Unless "
+        "said: what can get better by itself, for methods that may be repeated.",
     ),
     setting(
         "--retry-wait",
