@@ -23,9 +23,10 @@ from fetcher.client.exchange import Client
 from fetcher.errors import ErrorKind
 from fetcher.frontier.frontier import Frontier, Waits
 from fetcher.hosts import Hosts
-from fetcher.model import Error, Hop, Job, News, Request, Result, Word
+from fetcher.model import Error, Hop, Job, News, Request, Result, Url, Word
 from fetcher.outage import NO_RULING, Ended, Outage, Ruling
 from fetcher.policy import NOTHING, Again, Policy, first_job, given_up, unsent
+from fetcher.robots import PATH, Robots
 from fetcher.settings import Settings
 from fetcher.sources.protocol import Source
 
@@ -83,6 +84,7 @@ class Engine:
         self._clock = clock
         self._frontier = Frontier(settings, hosts)
         self._outage = Outage(settings, settings.slots, clock())
+        self._robots = Robots(settings.sent_user_agent) if settings.robots else None
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(settings.slots)
         self._client = Client(settings, hosts=hosts, wanted=lambda origin: self._frontier.expects(origin.host))
@@ -205,16 +207,62 @@ class Engine:
             self._admit(first_job(request, request.url, self._clock()), 0.0)
 
     def _admit(self, job: Job, due: float, *, behind: bool = False) -> None:
-        """A job into the frontier."""
+        """A job into the frontier, if it may go."""
+        if self._robots is not None and not job.request.ours and not self._allowed(self._robots, job):
+            return
         self._frontier.add(job, due, behind=behind)
         if self._frontier.fallen:
             self._bury()
 
+    def _allowed(self, robots: Robots, job: Job) -> bool:
+        """Whether a job may go. One that may not has its result, or waits until its origin's robots.txt is there."""
+        origin = job.url.origin
+        now = self._clock()
+        if not robots.knows(origin, now):
+            if self._frontier.shelve(job):
+                request = robots.request(origin)
+                self._frontier.add(first_job(request, Url(origin, PATH), now), 0.0)
+                if self._frontier.fallen:
+                    self._bury()
+            return False
+        refusal = robots.refusal(job.url)
+        if refusal is not None:
+            self._deliver(given_up(job, refusal))
+        return refusal is None
+
+    def _learn(self, robots: Robots, result: Result) -> None:
+        """A robots.txt is there, or will not be: those that wait for it go, or not."""
+        if result.hop is not None and result.hop.body:
+            self._client.budget.give(len(result.hop.body))
+        if result.request.url is None or self._stopping:
+            return
+        origin = result.request.url.origin
+        down = result.hop is None and result.error is not None and result.error.kind == ErrorKind.HOST_DOWN
+        if not down:
+            now = self._clock()
+            robots.learn(origin, result, now)
+            delay = robots.delay(origin)
+            if delay:
+                self._frontier.slow(origin.host, delay, now)
+        for job in self._frontier.unshelve(origin.text):
+            if down or self._allowed(robots, job):
+                self._frontier.add(job, 0.0)
+        if self._idle:
+            self._wake()
+
     def _bury(self) -> None:
         """Deliver what the frontier has given up."""
-        fallen, self._frontier.fallen = self._frontier.fallen, []
-        for job, error in fallen:
-            self._deliver(given_up(job, error))
+        while self._frontier.fallen:
+            fallen, self._frontier.fallen = self._frontier.fallen, []
+            for job, error in fallen:
+                self._finish(given_up(job, error))
+
+    def _finish(self, result: Result) -> None:
+        """A result goes to whom it is for."""
+        if not result.request.ours:
+            self._deliver(result)
+        elif self._robots is not None:
+            self._learn(self._robots, result)
 
     async def _wait_for_room(self) -> None:
         if self._frontier.room() <= 0:
@@ -334,7 +382,7 @@ class Engine:
         outcome = self._policy.decide(job, hop)
         self._frontier.done(job, now, elapsed, news)
         if isinstance(outcome, Result):
-            self._deliver(outcome)
+            self._finish(outcome)
         else:
             if hop.body:
                 self._client.budget.give(len(hop.body))

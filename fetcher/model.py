@@ -101,6 +101,11 @@ class Request(Struct, frozen=True):
     error: Error | None = None
     extra: Mapping[str, Any] | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is asked on our own account (a robots.txt): no entry of the input, and without a record."""
+        return self.index < 0
+
 
 class Timings(Struct, frozen=True):
     """Seconds of one hop, phase by phase; None where a phase did not happen. `queue` is from due until slot."""

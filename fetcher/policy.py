@@ -49,6 +49,9 @@ REFUSALS = 10
 FIRST_WAIT = 1.0
 """Seconds that the first wait is at most, unless told otherwise."""
 
+OWN_REDIRECTS = 5
+"""Redirects that a robots.txt may take at least, whatever the user allows (RFC 9309 2.3.1.2)."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
@@ -131,8 +134,15 @@ def unsent(request: Request, error: Error) -> Result:
 
 
 def given_up(job: Job, error: Error) -> Result:
-    """The result of a job that will not be sent, or not again; attempts that it had are kept."""
-    return Result(job.request, None, error, job.hops, job.attempts)
+    """The result of a job whose next hop will not go. What was sent before, redirects and attempts, is kept."""
+    if not job.hops:
+        return Result(job.request, None, error, (), job.attempts)
+    # It was a redirect that led to where nothing goes.
+    last = job.hops[-1]
+    started = last.started if job.started is None else job.started
+    error = Error(error.kind, f"{job.url}: {error.message}")
+    attempt = Attempt(last.url, started, job.spent, last.status, error, 0.0, job.waited_for)
+    return Result(job.request, last, error, job.hops[:-1], (*job.attempts, attempt))
 
 
 class Policy:
@@ -154,7 +164,11 @@ class Policy:
 
     def decide(self, job: Job, hop: Hop) -> Result | Again:
         """What comes after a hop: the entry's result, or the job again with the hop behind it."""
-        if hop.status in REDIRECTS and self._config.follow and (hop.error.kind if hop.error else None) in BODY_ONLY:
+        if (
+            hop.status in REDIRECTS
+            and (self._config.follow or job.request.ours)
+            and (hop.error.kind if hop.error else None) in BODY_ONLY
+        ):
             location = hop.header(b"location")
             if location:
                 return self._follow(job, hop, location)
@@ -200,10 +214,9 @@ class Policy:
             method, body = "GET", None
         if any(url == seen.url and method == seen.method for seen in (*job.hops, hop)):
             return self._stray(job, hop, f"a redirect loop: {url} again")
-        if len(job.hops) >= self._config.max_redirects:
-            return self._stray(
-                job, hop, f"more than {self._config.max_redirects} redirects; allow more with --max-redirects"
-            )
+        most = max(self._config.max_redirects, OWN_REDIRECTS if job.request.ours else 0)
+        if len(job.hops) >= most:
+            return self._stray(job, hop, f"more than {most} redirects; allow more with --max-redirects")
         request = job.request
         if body is None and job.body is not None:
             kept = tuple(header for header in request.headers if header[0].lower() not in CONTENT_HEADERS)

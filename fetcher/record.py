@@ -79,8 +79,8 @@ class Try(Struct, frozen=True):
     waited_for: Annotated[
         str | None,
         Meta(
-            description="`retry`: our own backoff; `retry-after`: the server's wish; `refused`: it wanted less, and did "
-            "not say when. `retry-after-max` at the last: it wished for longer than is waited."
+            description="`retry`: our own backoff; `retry-after`: the server's wish; `refused`: it wanted less, and "
+            "did not say when. `retry-after-max` at the last: it wished for longer than is waited."
         ),
     ]
 

@@ -241,6 +241,9 @@ class Robots:
             return _closed(f"{error.kind}: {error.message}" if error is not None else "no reply", now)
         if status == 429 or status >= 500:
             return _closed(f"status {status}", now)
+        if error is not None and error.kind is ErrorKind.HOST_DOWN:
+            # A redirect to where nobody is.
+            return _closed(f"{error.kind}: {error.message}", now)
         body = (hop.body or b"") if status < 300 else b""
         # A body that was cut is whole enough if all that is read of it came before.
         if error is not None and status < 300 and len(body) < MAX_BYTES:

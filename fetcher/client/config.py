@@ -80,6 +80,15 @@ class ClientConfig:
         """The most requests that are ever under way at once; also the connector's limit."""
         return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
+    @property
+    def sent_user_agent(self) -> str:
+        """The User-Agent as it is sent: a header of that name wins."""
+        sent: str | None = self.user_agent
+        for name, value in self.headers:
+            if name.lower() == "user-agent":
+                sent = value
+        return sent or ""
+
 
 def check_header(name: str, value: str) -> None:
     """

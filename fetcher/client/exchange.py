@@ -37,6 +37,9 @@ SHORTEST = 0.001
 PAUSED = 1.0
 """Seconds between looks at a reply that we ourselves do not read."""
 
+OWN_SIZE = 1024 * 1024
+"""Bytes that are read of what we ask on our own account, whatever the user allows; the standards ask for half of it."""
+
 TARGETS = 4_096
 """Origins of which the connector's questions are answered ahead, some 5 MB."""
 
@@ -141,7 +144,9 @@ class Client:
             wire.on_idle_lost = None
             self._idle -= 1
         throttle = self._throttle
-        reply = Reply(wire, job.method, self._config.max_size, self.budget, self._loop, throttle)
+        ours = job.request.ours
+        limit = OWN_SIZE if ours else self._config.max_size
+        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, clip=ours)
         transport = connection.transport
         watch: _Watch | None = None
         whole = False

@@ -120,6 +120,10 @@ class Reply:
     """
     One reply as it arrives.
 
+    Args:
+        limit: Bytes of the decoded body beyond which it is too large; 0 is no limit.
+        clip: Of one that is too large, keep what came before.
+
     Attributes:
         head: Once it is read.
         error: Why the reply is not whole.
@@ -136,6 +140,7 @@ class Reply:
 
     __slots__ = (
         "_budget",
+        "_clip",
         "_counted",
         "_decoder",
         "_distrusted",
@@ -170,10 +175,13 @@ class Reply:
         budget: Budget,
         loop: asyncio.AbstractEventLoop,
         throttle: Throttle | None = None,
+        *,
+        clip: bool = False,
     ) -> None:
         self._wire = wire
         self._method = method
         self._limit = limit
+        self._clip = clip
         self._budget = budget
         self._throttle = throttle
         self._reasons = 0
@@ -223,7 +231,12 @@ class Reply:
             if head is not None and not head.interim:
                 self.head = head
         too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
-        if kept and not too_large and self._framing is not None and not isinstance(self._framing, NoBody):
+        if (
+            kept
+            and (self._clip or not too_large)
+            and self._framing is not None
+            and not isinstance(self._framing, NoBody)
+        ):
             self.body = pieces.getvalue() if pieces is not None else first or b""
         return self._counted
 

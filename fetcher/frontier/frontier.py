@@ -260,7 +260,7 @@ class Frontier:
         state = self._states.get(host)
         if state is None:
             state = self._states[host] = self._new_state(host)
-        state.slow(gap)
+        state.slow(gap, now)
         if host not in self._queues and host not in self._active:
             # Until its first job comes, nothing else would ever tell that it is not used.
             self._resting[host] = now + SLOWED

@@ -105,13 +105,12 @@ class Host:
         due = self.due
         return due if due > now else 0.0
 
-    def slow(self, gap: float) -> None:
-        """Keep at least so many seconds between two requests."""
+    def slow(self, gap: float, now: float) -> None:
+        """Keep at least so many seconds between two requests, from now on."""
         if self._pace is None:
             self._pace = Pace(gap)
-            self._pace.due = self._last + gap if self._last else 0.0
-        elif gap > self._pace.gap:
-            self._pace.gap = gap
+        self._pace.gap = max(gap, self._pace.gap)
+        self._pace.due = max(self._pace.due, now + gap)
 
     def took(self, now: float) -> None:
         """A request goes."""
