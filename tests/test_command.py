@@ -1003,6 +1003,33 @@ def test_a_file_the_environment_and_the_command_line_in_this_order(afetch: Afetc
     assert [site.log[-1].header(name) for name in ("user-agent", "x-a", "x-b")] == ["environment", "1", "2, 3"]
 
 
+def test_a_host_has_a_table_of_its_own(afetch: Afetch, make_site: MakeSite) -> None:
+    """Headers, timeout and retries of a table hold for its host, and for no other."""
+    special, plain = make_site(host="127.0.0.2"), make_site()
+    (afetch.folder / "afetch.toml").write_text(
+        """
+        retries = 0
+        timeout = "800ms"
+        header = ["X-Run: run", "X-Both: run"]
+        [hosts."127.0.0.2"]
+        retries = 1
+        timeout = "100ms"
+        headers = { X-Both = "host", Authorization = "Bearer x" }
+        """
+    )
+
+    done = afetch("--config", "afetch.toml", "--json", stdin=listed(special.hang(), plain.hang()))
+
+    of_special, of_plain = by_index(done)
+    assert [record["error"]["kind"] for record in (of_special, of_plain)] == ["timeout", "timeout"]
+    assert (of_special["attempts"], of_plain["attempts"]) == (2, 1)
+    assert 0.09 <= of_special["elapsed"] < 0.79 <= of_plain["elapsed"]
+    assert of_special["error"]["message"] == "not done within 0.1 s in all (--timeout)"
+    for site, both, authorization in ((special, "host", "Bearer x"), (plain, "run", None)):
+        asked = site.log[0]
+        assert [asked.header(name) for name in ("x-run", "x-both", "authorization")] == ["run", both, authorization]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -1021,6 +1048,15 @@ def test_a_file_the_environment_and_the_command_line_in_this_order(afetch: Afetc
         ("--fail-on", "sometimes"),
         ("--retry-on", "sometimes"),
         ("--param", "no-equals"),
+        ("--rate", "0"),
+        ("--per-host", "0"),
+        ("--per-host-rate", "5/week"),
+        ("--limit-rate", "fast"),
+        ("--window", "0"),
+        ("--min-speed", "1k"),
+        ("--retry-wait", "2m"),
+        ("--breaker", "-1"),
+        ("--robots=no",),
         ("--base-url", "ftp://x/"),
         ("-q", "-v"),
         ("--no-follow", "--max-redirects", "3"),
