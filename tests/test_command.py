@@ -8,7 +8,6 @@ every option is used for what it is there for.
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,9 @@ import pytest
 from fetcher import __version__
 from fetcher.demo import answers
 from tests.conftest import Afetch, Completed, MakeRawServer, MakeSite, MakeTlsSite
+from tests.ordinary import ORDINARY_COMMAND
 from tests.servers import Certificate, Hang, Site, reply
+from tests.test_endings import end
 
 FORMATS = ("text", "jsonl", "json")
 
@@ -108,16 +109,28 @@ def test_a_bad_source_ends_the_run_before_its_first_request(afetch: Afetch, site
     assert not (afetch.folder / "out.jsonl").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file_ends_the_run_before_its_first_request(afetch: Afetch, site: Site) -> None:
     """Status 2, and the way out."""
     (afetch.folder / "good.txt").write_text(listed(site.page()))
     (afetch.folder / "bad.txt").touch(mode=0)
 
-    done = afetch("good.txt", "bad.txt")
+    status, _, err = end(afetch.start("good.txt", "bad.txt", command=ORDINARY_COMMAND))
 
-    assert (done.returncode, site.log) == (2, [])
-    assert "bad.txt: permission denied" in done.stderr
+    assert (status, site.log) == (2, [])
+    assert "bad.txt: permission denied" in err
+
+
+def test_an_output_that_may_not_be_written_ends_the_run_before_its_first_request(afetch: Afetch, site: Site) -> None:
+    """A file, or the folder that a new one would be in: status 2, and the way out."""
+    (afetch.folder / "out.jsonl").touch(mode=0o400)
+    (afetch.folder / "locked").mkdir(mode=0o500)
+
+    for place in ("out.jsonl", "locked/out.jsonl"):
+        status, _, err = end(afetch.start(site.page(), "-o", place, command=ORDINARY_COMMAND))
+
+        assert status == 2
+        assert err == f"afetch: {place}: permission denied; choose a place that this user may write to\n"
+    assert site.log == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that opens and cannot be read")

@@ -32,6 +32,7 @@ from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput, open_output
 from fetcher.sinks.protocol import Sink
 from fetcher.sinks.text import Text
+from tests.ordinary import ordinary
 from tests.samples import failed_result, reply, sample_record, unsent_result
 
 NEVER = threading.Event()
@@ -299,13 +300,12 @@ def test_says_what_cannot_be_opened(path: str, message: str) -> None:
     assert str(refusal.value) == message
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.usefixtures("folder")
 def test_says_that_a_file_may_not_be_written() -> None:
     """A file without permission is named before the run."""
     Path("out.txt").touch(mode=0o400)
 
-    with pytest.raises(SinkError, match=r"out\.txt: permission denied; choose a place"):
+    with ordinary(), pytest.raises(SinkError, match=r"out\.txt: permission denied; choose a place"):
         open_output(OutputConfig(output="out.txt"))
 
 

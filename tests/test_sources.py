@@ -24,6 +24,7 @@ from fetcher.sources.iterable import Entries, from_iterable
 from fetcher.sources.lines import LONGEST, LineParser, LineSplitter
 from fetcher.sources.protocol import BATCH, Source
 from fetcher.sources.reader import AHEAD, BLOCK, Feed
+from tests.ordinary import ordinary
 
 PATIENCE = 10.0
 
@@ -406,13 +407,12 @@ def test_says_what_cannot_be_opened_before_anything_is_read(folder: Path, name: 
     assert str(refusal.value) == message
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_says_that_a_file_may_not_be_read(folder: Path) -> None:
     """A file without permission is named before the first request."""
     Path("list").write_text("http://example.com/\n")
     Path("list").chmod(0)
 
-    with pytest.raises(SourceError, match="list: permission denied; make it readable"):
+    with ordinary(), pytest.raises(SourceError, match="list: permission denied; make it readable"):
         Feed(["list"], SourceConfig())
 
 
