@@ -32,6 +32,9 @@ from fetcher.sources.protocol import Source
 
 log = logging.getLogger(__name__)
 
+GRACE = 5.0
+"""Seconds that requests under way have when the run is stopped."""
+
 CLOSING = 1.0
 """Seconds that connections may take to close."""
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from fetcher.backends.loops import run as run_loop
-from fetcher.engine import Engine
+from fetcher.engine import GRACE, Engine
 from fetcher.model import Request, Result
 from fetcher.record import Record, make_record
 from fetcher.settings import Settings
@@ -99,8 +99,12 @@ class Fetch:
     def _begin(self) -> asyncio.Task[None]:
         if self._run is None:
             self._engine = Engine(self._settings, self._source, self)
-            self._run = asyncio.get_running_loop().create_task(self._engine.run(), name="afetch-run")
+            loop = asyncio.get_running_loop()
+            self._run = loop.create_task(self._engine.run(), name="afetch-run")
             self._run.add_done_callback(lambda _: self._arrived.set())
+            if self._settings.max_time:
+                timer = loop.call_later(self._settings.max_time, self._engine.stop, GRACE)
+                self._run.add_done_callback(lambda _: timer.cancel())
         return self._run
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from fetcher.frontier.frontier import Waits
 from fetcher.stats import Stats
 from fetcher.terminal import WIDTH, Pen, columns, counted, escaped, is_terminal, lasted, paced, sized
 
@@ -29,6 +30,9 @@ WORST = 5
 
 KINDS = 12
 """Statuses, or error kinds, that are named; the rest are added up."""
+
+LEAST_OUTAGE = 1.0
+"""Seconds below which a pause of the whole run is not worth a word."""
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
@@ -63,6 +67,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         resume: How to fetch them; None if that cannot be.
         counted: Results that count as failures (`--fail-on`).
         excessive: Those are more than may be.
+        waits: What was waited for.
+        outage: Seconds for which there was no network.
     """
 
     elapsed: float
@@ -73,6 +79,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     resume: str | None = "--resume"
     counted: int = 0
     excessive: bool = False
+    waits: Waits | None = None
+    outage: float = 0.0
 
 
 def render(stats: Stats, facts: Facts, *, width: int = WIDTH, colour: bool = False) -> str:
@@ -104,6 +112,7 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("bodies", _bodies(stats, facts), width)
         yield from _row("again", _again(stats), width)
         yield from _worst(stats)
+    yield from _row("waited", _waited(facts), width)
     if facts.counted != stats.failed or (stats.failed and not facts.excessive):
         yield _verdict(facts)
     if facts.reason is not None:
@@ -169,6 +178,25 @@ def _again(stats: Stats) -> list[list[Span]]:
         items.append([(counted(stats.retries, "retry", "retries"), "")])
     if stats.redirects:
         items.append([(counted(stats.redirects, "redirect"), "")])
+    return items
+
+
+def _waited(facts: Facts) -> list[list[Span]]:
+    """Who asked for a pause, and what else held the run up."""
+    items: list[list[Span]] = []
+    waits = facts.waits
+    if waits is not None and waits.refusals:
+        held = f", up to {lasted(waits.held)} at a time" if waits.held else ""
+        by = counted(waits.refusing, "host")
+        items.append([(f"{counted(waits.refusals, 'refusal')} by {by}{held}", "")])
+    if waits is not None and waits.down:
+        items.append([(f"{counted(waits.down, 'origin')} given up", FAILURE)])
+    if facts.outage >= LEAST_OUTAGE:
+        items.append([(f"no network for {lasted(facts.outage)}", FAILURE)])
+    if waits is not None and waits.pinched >= LEAST_OUTAGE:
+        items.append(
+            [(f"{lasted(waits.pinched)} with nothing in view but hosts that wait; --window looks further ahead", "")]
+        )
     return items
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from fetcher.engine import Engine
+from fetcher.engine import GRACE, Engine
 from fetcher.errors import SourceError
+from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
 from fetcher.settings import Settings
@@ -18,8 +20,7 @@ from fetcher.sources.protocol import Source
 from fetcher.stats import Stats
 from fetcher.verdict import Verdict
 
-GRACE = 5.0
-"""Seconds that requests under way have when the run is stopped."""
+log = logging.getLogger(__name__)
 
 QUEUE = 10_000
 """Results that may wait to be written before nothing new is begun."""
@@ -37,6 +38,11 @@ class LocalRun:
         verdict: Which of the results count as failures.
         failure: What ended it early: an output's failure, a pipe whose reader is gone, or a bug of ours.
         source_error: The input could not be read to its end.
+        timed_out: It was ended because its time was over (`max_time`).
+
+    Args:
+        observe: Told each result.
+        notice: Told what a person should hear while it runs.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class LocalRun:
         outputs: Sequence[Output],
         *,
         observe: Callable[[Result], object] | None = None,
+        notice: Callable[[str], None] = log.warning,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
@@ -60,14 +67,25 @@ class LocalRun:
         self.verdict = Verdict(settings)
         self.failure: Exception | None = None
         self.source_error: SourceError | None = None
+        self.timed_out = False
         # First the engine, whose settings may be refused: the writer's thread empties a file that is to be replaced.
-        self._engine = Engine(settings, source, self)
+        self._engine = Engine(settings, source, self, notice=notice)
         self._writer = Writer(outputs, settings, self._on_written, self._on_error)
 
     @property
     def in_flight(self) -> int:
         """Requests under way."""
         return self._engine.in_flight
+
+    @property
+    def waits(self) -> Waits:
+        """What was waited for so far."""
+        return self._engine.waits
+
+    @property
+    def outage(self) -> float:
+        """Seconds for which there was no network."""
+        return self._engine.outage.lasted
 
     @property
     def unwritten(self) -> int:
@@ -113,11 +131,15 @@ class LocalRun:
 
     async def run(self) -> None:
         """Everything, until the last record is written or the run was ended."""
+        most = self._settings.max_time
+        timer = self._loop.call_later(most, self._time_is_up) if most else None
         try:
             await self._engine.run()
         except SourceError as error:
             self.source_error = error
         finally:
+            if timer is not None:
+                timer.cancel()
             self._source.close()
             await self._close()
             self._ended = monotonic()
@@ -126,6 +148,11 @@ class LocalRun:
         """Begin nothing new; what is under way has `grace` seconds, then a reader of ours has as long again."""
         self._engine.stop(grace)
         self._loop.call_later(2 * grace, self.abandon)
+
+    def _time_is_up(self) -> None:
+        if not self.stopped:
+            self.timed_out = True
+            self.stop()
 
     def abandon(self) -> None:
         """End at once: what is under way has no record, files end whole."""

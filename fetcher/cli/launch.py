@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from fetcher.backends.limits import fit_descriptors
-from fetcher.backends.local import GRACE, LocalRun
+from fetcher.backends.local import LocalRun
 from fetcher.backends.loops import run as run_loop
 from fetcher.cli.complaints import complain
 from fetcher.cli.status import ExitStatus
+from fetcher.engine import GRACE
 from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
@@ -87,7 +88,7 @@ class Conductor:
         try:
             place = self._open(output, inputs)
             try:
-                self._run = LocalRun(self._settings, source, [place], observe=observe)
+                self._run = LocalRun(self._settings, source, [place], observe=observe, notice=self._display.note)
             except BaseException:
                 place.close()
                 raise
@@ -135,7 +136,7 @@ class Conductor:
             return ExitStatus.UNUSABLE
         if self._signal is not None:
             return STOPPING[self._signal]
-        return ExitStatus.FAILED if run.verdict.failed else ExitStatus.OK
+        return ExitStatus.FAILED if run.verdict.failed or run.timed_out else ExitStatus.OK
 
     def _facts(self) -> Facts:
         run = self._run
@@ -148,6 +149,8 @@ class Conductor:
             resume=None,
             counted=run.verdict.counted,
             excessive=run.verdict.failed,
+            waits=run.waits,
+            outage=run.outage,
         )
 
     def _reason(self) -> str | None:
@@ -157,6 +160,8 @@ class Conductor:
             return "interrupted" if self._signal == "SIGINT" else f"ended by {self._signal}"
         if self._run.source_error is not None:
             return "the input broke off"
+        if self._run.timed_out:
+            return "its time was over (--max-time)"
         return "a failure (--fail-fast)" if self._run.stopped else None
 
     def _on_signal(self, name: str) -> None:
