@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fetcher.errors import AfetchError, ErrorKind, SinkError, SourceError, UsageError
+    from fetcher.hosts import HostConfig
     from fetcher.library import fetch, fetch_all
     from fetcher.record import FetchError, Record
     from fetcher.settings import Settings
@@ -26,6 +27,7 @@ __all__ = [
     "AfetchError",
     "ErrorKind",
     "FetchError",
+    "HostConfig",
     "Record",
     "Settings",
     "SinkError",
@@ -40,6 +42,7 @@ _HOMES = {
     "AfetchError": "fetcher.errors",
     "ErrorKind": "fetcher.errors",
     "FetchError": "fetcher.record",
+    "HostConfig": "fetcher.hosts",
     "Record": "fetcher.record",
     "Settings": "fetcher.settings",
     "SinkError": "fetcher.errors",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import pickle
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from fetcher import ErrorKind, FetchError, Record, Settings, UsageError, fetch, fetch_all
+from fetcher import ErrorKind, FetchError, HostConfig, Record, Settings, UsageError, fetch, fetch_all
 from fetcher.demo.answers import later, page
 from fetcher.model import Hop
 from tests.conftest import MakeRawServer, MakeSite, MakeTlsSite
@@ -437,6 +438,21 @@ def test_headers_method_and_body_are_sent_as_asked(site: Site) -> None:
     assert sent["content-length"] == "3"
     assert sent["x-empty"] == ""
     assert "accept" not in sent
+
+
+def test_a_host_has_settings_of_its_own(site: Site, make_site: MakeSite) -> None:
+    """What is said of one host holds there, on every hop, and nowhere else; settings with hosts can be sent around."""
+    special = make_site(host="127.0.0.2")
+    moved = site.redirect(special.echo())
+    hosts = {"127.0.0.2": HostConfig(headers=(("X-Who", "special"),), timeout=0.2)}
+    given = pickle.loads(pickle.dumps(settings(hosts=hosts, retries=0, timeout=5.0)))
+
+    echoed, hung, elsewhere = fetch_all([moved, special.hang(), site.echo()], given)
+
+    assert ["X-Who", "special"] in echoed.json()["headers"]
+    assert kind(hung) == "timeout"
+    assert (hung.elapsed or 9.0) < 4.0
+    assert ["X-Who", "special"] not in elsewhere.json()["headers"]
 
 
 def test_user_info_becomes_an_authorization_header(site: Site) -> None:
