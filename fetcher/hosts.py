@@ -120,6 +120,10 @@ def _canonical(name: str) -> str:
         url, user = parse_url(f"http://{bracketed}/")
     except UrlError as error:
         raise UsageError(f"hosts: {name!r} is no host ({error}); write a name, an address, or *.example.com") from error
-    if user is not None or url.origin.port != 80 or url.target != "/":
+    # A port may be the one that URLs leave out, and a fragment is never a part of one.
+    port = bracketed.rpartition("]")[2] if ":" in url.origin.host else host
+    if user is not None or url.target != "/" or ":" in port or "#" in host:
         raise UsageError(f"hosts: {name!r} is more than a host; write the name alone, without scheme, port and path")
+    if below and ":" in url.origin.host:
+        raise UsageError(f"hosts: {name!r} is no host (no host is below an address); write the address alone")
     return f"{BELOW}{url.origin.host}" if below else url.origin.host
