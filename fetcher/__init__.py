@@ -11,10 +11,11 @@ Nothing heavy is imported before it is used: `afetch --help` must be quick.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# `typing` takes longer to load than all of this, and Ctrl-C in these first milliseconds shows a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fetcher.errors import AfetchError, ErrorKind, SinkError, SourceError, UsageError
     from fetcher.hosts import HostConfig
     from fetcher.library import fetch, fetch_all
@@ -59,6 +60,8 @@ def __getattr__(name: str) -> Any:
         home = _HOMES[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    from importlib import import_module
+
     return getattr(import_module(home), name)
 
 

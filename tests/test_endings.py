@@ -300,6 +300,16 @@ main.run()
 """The command, which says when it opens the output."""
 
 
+def test_nothing_is_imported_before_ctrl_c_is_heard() -> None:
+    """What Python loads for itself goes before; of ours there are four small modules, which need nothing else."""
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules); import fetcher.__main__; "
+    code += "print(*sorted(set(sys.modules) - before))"
+
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "__future__ fetcher fetcher.__main__ fetcher.cli fetcher.cli.interrupt\n"
+
+
 def test_the_early_status_is_that_of_an_interrupt() -> None:
     """It is written down twice, because nothing may be imported for it."""
     assert interrupt.STATUS == ExitStatus.INTERRUPTED

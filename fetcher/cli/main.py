@@ -19,7 +19,7 @@ import rich_click
 from fetcher.cli.complaints import complain, complaint
 from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import settle
-from fetcher.cli.interrupt import interruptible, leave_quietly
+from fetcher.cli.interrupt import Interruptible, leave_quietly
 from fetcher.cli.labels import PREFIX
 from fetcher.cli.options.concurrency import concurrency_options
 from fetcher.cli.options.connection import connection_options
@@ -108,11 +108,11 @@ def command(context: click.Context, /, **_options: Any) -> int:
     if demo:
         from fetcher.cli.demo import demo as show
 
-        with interruptible():
+        with Interruptible():
             return show(settings, output, screen)
     from fetcher.cli.launch import launch
 
-    with interruptible():
+    with Interruptible():
         return launch(sources, settings, output, screen)
 
 
