@@ -664,6 +664,7 @@ MISTAKES = [
     ),
     (["-k", "--cacert", "f", "x"], f"--insecure and --cacert {_LEAVE_ONE.format('trust everyone, or that file')}"),
     (["--demo", "x"], f"--demo and SOURCE {_LEAVE_ONE.format('the demo brings its own list and requests')}"),
+    (["--demo", "--robots"], f"--demo and --robots {_LEAVE_ONE.format('the demo brings its own list and requests')}"),
     (["--demo", "-o", "x"], f"--demo and --output {_LEAVE_ONE.format('the demo is for looking at')}"),
     (["--\x1b[31m"], "no such option: --\\x1b[31m; see afetch --help"),
 ]
@@ -730,7 +731,7 @@ def test_a_more_explicit_rival_overrules(
 
 def test_a_file_does_not_send_the_demo_to_an_output(launched: Launched, config: Callable[[str], str]) -> None:
     """The demo never touches the file that a configuration names for real runs."""
-    main(["--config", config("output = 'precious.jsonl'\nbase-url = 'http://a'"), "--demo"])
+    main(["--config", config("output = 'precious.jsonl'\nbase-url = 'http://a'\nrobots = true"), "--demo"])
 
     assert launched.demo
     assert launched.output == OutputConfig()

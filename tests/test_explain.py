@@ -304,6 +304,14 @@ def test_a_long_list_is_explained_in_part(afetch: Afetch) -> None:
     assert titles(whole.stdout) == [*(f"http://a/{number}" for number in range(1, 11)), "The run"]
 
 
+def test_a_list_without_entries_is_told(afetch: Afetch) -> None:
+    """Comments are no entries, and the settings are explained all the same."""
+    done = afetch("--explain", stdin="# nothing yet\n")
+
+    assert done.returncode == 0
+    assert titles(done.stdout) == ["There is no entry in the list: nothing would be sent.", "The run"]
+
+
 def test_a_list_that_never_ends_is_explained(afetch: Afetch) -> None:
     """`yes URL | afetch --explain` ends, because no more is read than is told."""
     with afetch.start("--explain", stdin=subprocess.PIPE) as process:

@@ -29,6 +29,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "method", _DEMO),
     ("demo", "data", _DEMO),
     ("demo", "param", _DEMO),
+    ("demo", "robots", _DEMO),
     ("demo", "output", "the demo is for looking at"),
     ("demo", "explain", "see it work, or read what would happen"),
 )

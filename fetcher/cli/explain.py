@@ -74,26 +74,30 @@ def explain(sources: tuple[str, ...], settings: Settings, output: OutputConfig, 
         make_context(settings)
     paper = Paper(Pen(1), colour=is_terminal(1) and not os.environ.get("NO_COLOR"))
     entries = Entries(settings, said.config)
-    more = run_loop(_tell_entries(sources, settings, entries, paper))
+    count = run_loop(_tell_entries(sources, settings, entries, paper))
+    if not count:
+        paper.part("There is no entry in the list: nothing would be sent.", ())
     paper.part("The run", run_rows(settings, output, said))
-    if more:
+    if settings.limit is None and count > SHOWN:
         paper.part(f"The list goes on: --limit N explains N entries, not {SHOWN}.", ())
     return ExitStatus.OK
 
 
-async def _tell_entries(sources: tuple[str, ...], settings: Settings, entries: Entries, paper: Paper) -> bool:
-    """Tell of each entry as soon as it is read; whether there are more."""
+async def _tell_entries(sources: tuple[str, ...], settings: Settings, entries: Entries, paper: Paper) -> int:
+    """Tell of each entry as soon as it is read; how many were read, which may be one more than is told."""
     limit = SHOWN + 1 if settings.limit is None else settings.limit
     feed = Feed(sources, replace(settings, limit=limit), settings.headers)
+    count = 0
     try:
         async for batch in feed.batches():
             for request in batch:
-                if settings.limit is None and request.index >= SHOWN:
-                    return True
+                count = request.index + 1
+                if settings.limit is None and count > SHOWN:
+                    return count
                 paper.part(request.given, entries.rows(request))
     finally:
         feed.close()
-    return False
+    return count
 
 
 class Said(NamedTuple):
