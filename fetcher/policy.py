@@ -141,7 +141,8 @@ def given_up(job: Job, error: Error) -> Result:
     last = job.hops[-1]
     started = last.started if job.started is None else job.started
     error = Error(error.kind, f"{job.url}: {error.message}")
-    attempt = Attempt(last.url, started, job.spent, last.status, error, 0.0, job.waited_for)
+    waited = max(0.0, started - job.ended) if job.attempts else 0.0
+    attempt = Attempt(last.url, started, job.spent, last.status, error, waited, job.waited_for)
     return Result(job.request, last, error, job.hops[:-1], (*job.attempts, attempt))
 
 
@@ -265,7 +266,8 @@ class Policy:
         asked = self._config.retry_on is not None
         if not asked and job.method not in IDEMPOTENT and (error is None or error.kind not in UNCONNECTED):
             return None
-        longest = min(self._config.retry_wait_max, self._config.retry_wait * 2**tried)
+        # Doubled often enough, a wait is beyond any longest one, and then beyond any number.
+        longest = min(self._config.retry_wait_max, self._config.retry_wait * 2.0 ** min(tried, 64))
         wait = self._chance() * longest
         return None if left < wait else Again(self._next(job, hop, ended, "retry"), wait)
 
@@ -308,7 +310,7 @@ class Policy:
             return float(text[:12])
         try:
             date = parsedate_to_datetime(text)
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             return None
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)

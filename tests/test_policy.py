@@ -5,10 +5,13 @@ from __future__ import annotations
 from email.utils import formatdate
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fetcher.errors import ErrorKind, UsageError
-from fetcher.model import Error, Hop, Job, Request, Result
-from fetcher.policy import Again, Policy, PolicyConfig, first_job
+from fetcher.hosts import HostConfig, Hosts, HostsConfig
+from fetcher.model import UNCONNECTED, Error, Hop, Job, Request, Result, Word
+from fetcher.policy import OURS, REFUSALS, Again, Policy, PolicyConfig, first_job, given_up
 from fetcher.urls import parse_url
 
 NOON = 1_700_000_000.0
@@ -335,3 +338,339 @@ def test_a_setting_that_cannot_be_is_refused(config: dict[str, object]) -> None:
     """With a sentence, before anything runs."""
     with pytest.raises(UsageError):
         PolicyConfig(**config)  # type: ignore[arg-type]  # per test
+
+
+@given(
+    st.one_of(
+        st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.from_regex(rb"(Mon, )?\d{1,30} Jan \d{1,30} \d{1,30}:\d{1,30}:\d{1,30} (GMT|[+-]\d{1,30})", fullmatch=True),
+    )
+)
+def test_no_retry_after_ends_the_run(value: bytes) -> None:
+    """Whatever a server writes there, it is a number of seconds or it is nothing."""
+    start = job()
+    reply = Hop(start.url, "GET", 429, None, NOON, 0.1, ((b"Retry-After", value),))
+
+    news = policy().news(reply)
+    policy().decide(start, reply)
+
+    assert news.wait is None or news.wait >= 0.0
+
+
+def test_a_date_with_absurd_numbers_is_no_date() -> None:
+    """Numbers too large for a clock are not an error of ours."""
+    start = job()
+    absurd = f"Mon, {'9' * 20} Jan 2026 00:00:00 GMT"
+
+    outcome = again(policy().decide(start, hop(start, 429, retry_after=absurd)))
+
+    assert (outcome.wait, outcome.job.waited_for) == (0.0, "refused")
+
+
+def test_a_wait_that_doubled_a_thousand_times_is_still_the_longest() -> None:
+    """With ten thousand retries the arithmetic does not break off on the way."""
+    deciding = policy(retries=10_000, retry_wait_max=3.0, retry_max_time=0)
+    current = job()
+
+    for _ in range(1_100):
+        outcome = again(deciding.decide(current, hop(current, 500)))
+        current = outcome.job
+
+    assert outcome.wait == 3.0
+
+
+# A host that wants less.
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_with_a_time_costs_no_retry(status: int) -> None:
+    """Not even `retries=0` forbids it: the server said when another time will do."""
+    deciding = policy(retries=0)
+    start = job()
+
+    refused = again(deciding.decide(start, hop(start, status, retry_after="7")))
+    result = final(deciding.decide(refused.job, hop(refused.job, 500)))
+
+    assert (refused.wait, refused.behind, refused.job.waited_for) == (7.0, True, "retry-after")
+    assert refused.job.refusals == 1
+    assert [attempt.status for attempt in result.attempts] == [status, 500]
+
+
+def test_refusals_between_failures_leave_all_retries() -> None:
+    """Two retries are two retries, however often the host asked for patience, and the waits double by them alone."""
+    deciding = policy(retries=2)
+    current, waits = job(), []
+
+    for status in (429, 500, 429, 429, 500, 429):
+        outcome = again(deciding.decide(current, hop(current, status)))
+        waits.append((outcome.wait, outcome.behind))
+        current = outcome.job
+    result = final(deciding.decide(current, hop(current, 500)))
+
+    assert waits == [(0.0, True), (1.0, False), (0.0, True), (0.0, True), (2.0, False), (0.0, True)]
+    assert len(result.attempts) == 7
+
+
+def test_a_429_without_a_time_is_a_refusal_and_a_503_without_one_is_a_failure() -> None:
+    """429 always means less; 503 may mean anything."""
+    start = job()
+
+    less = again(policy().decide(start, hop(start, 429)))
+    broken = again(policy().decide(start, hop(start, 503)))
+
+    assert (less.job.waited_for, less.job.refusals, less.behind) == ("refused", 1, True)
+    assert (broken.job.waited_for, broken.job.refusals, broken.behind) == ("retry", 0, False)
+
+
+def test_a_refusal_without_a_time_is_final_where_nothing_is_to_be_sent_twice() -> None:
+    """`retries=0` and a bare 429: nobody said that another time will do."""
+    start = job()
+
+    result = final(policy(retries=0).decide(start, hop(start, 429)))
+
+    assert (result.status, len(result.attempts)) == (429, 1)
+
+
+def test_a_post_that_was_refused_goes_again() -> None:
+    """The host did not do what it was asked."""
+    start = job(method="POST", body=b"x")
+
+    outcome = again(policy().decide(start, hop(start, 429, retry_after="1")))
+
+    assert (outcome.job.method, outcome.job.body) == ("POST", b"x")
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry_after": "0"}])
+def test_the_tenth_refusal_is_final(headers: dict[str, str]) -> None:
+    """The last reply is the result, and history has all ten."""
+    deciding = policy()
+    current = job()
+
+    for _ in range(REFUSALS - 1):
+        current = again(deciding.decide(current, hop(current, 429, None, **headers))).job
+    result = final(deciding.decide(current, hop(current, 429, None, **headers)))
+
+    assert [attempt.status for attempt in result.attempts] == [429] * 10
+
+
+@pytest.mark.parametrize(("first", "retried"), [(NOON - 9.0, True), (NOON - 10.5, False)])
+@pytest.mark.parametrize(("status", "header"), [(500, {}), (429, {}), (429, {"retry_after": "0"})])
+def test_no_attempt_begins_after_the_time_for_retries(
+    first: float, retried: bool, status: int, header: dict[str, str]
+) -> None:
+    """Ten seconds since the entry's first attempt began, refusals and failures alike."""
+    deciding = policy(chance=0.0, retry_max_time=10.0)
+    start = job()
+    pairs = tuple((name.replace("_", "-").encode(), value.encode()) for name, value in header.items())
+    early = Hop(start.url, "GET", status, None, first, 0.5, pairs)
+
+    outcome = deciding.decide(start, early)
+
+    assert isinstance(outcome, Again) == retried
+
+
+@pytest.mark.parametrize(("seconds", "retried"), [("9", True), ("11", False)])
+def test_a_pause_that_ends_after_the_time_for_retries_is_final(seconds: str, retried: bool) -> None:
+    """It would be waited for in vain."""
+    start = job()
+    outcome = policy(retry_max_time=10.0).decide(start, hop(start, 503, retry_after=seconds))
+
+    assert isinstance(outcome, Again) == retried
+
+
+def test_the_time_for_retries_counts_from_the_first_attempt() -> None:
+    """Not from the last one: five seconds ago it began, twenty in all."""
+    deciding = policy(chance=0.0, retry_max_time=10.0, retries=9)
+    start = job()
+    current = again(deciding.decide(start, Hop(start.url, "GET", 500, None, NOON - 5.0, 0.1))).job
+
+    inside = deciding.decide(current, hop(current, 500))
+    outside = Policy(PolicyConfig(retry_max_time=10.0, retries=9), chance=lambda: 0.0, wall=lambda: NOON + 6.0).decide(
+        current, hop(current, 500)
+    )
+
+    assert isinstance(inside, Again)
+    assert isinstance(outside, Result)
+
+
+def test_no_limit_of_time_is_none() -> None:
+    """0, and a first attempt of a year ago."""
+    start = job()
+    early = Hop(start.url, "GET", 429, None, NOON - 31_536_000, 0.5)
+
+    assert isinstance(policy(retry_max_time=0).decide(start, early), Again)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_pause_beyond_the_longest_is_final_and_says_so(retries: int) -> None:
+    """The status is kept; the reason is in the history."""
+    start = job()
+
+    result = final(policy(retries=retries).decide(start, hop(start, 429, retry_after="301")))
+
+    assert result.status == 429
+    assert result.error is None
+    assert [attempt.waited_for for attempt in result.attempts] == ["retry-after-max"]
+
+
+def test_an_attempt_that_waited_and_ends_at_a_pause_too_long_says_both() -> None:
+    """What was waited for before it, and what was not after it."""
+    deciding = policy()
+    start = job()
+
+    current = again(deciding.decide(start, hop(start, 500))).job
+    result = final(deciding.decide(current, hop(current, 503, retry_after="9999")))
+
+    assert [attempt.waited_for for attempt in result.attempts] == [None, "retry; retry-after-max"]
+
+
+def test_a_pause_of_exactly_the_longest_is_waited_for() -> None:
+    """Beyond it is beyond it."""
+    start = job()
+
+    assert again(policy().decide(start, hop(start, 503, retry_after="300"))).wait == 300.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_none_forbids_every_repetition(status: int) -> None:
+    """`--retry-on none`: what the host asks for is not asked of us."""
+    deciding = policy(retry_on=("none",), retries=5)
+    start = job()
+
+    for reply in (hop(start, status, retry_after="1"), hop(start, status), hop(start, None, ErrorKind.DNS)):
+        assert len(final(deciding.decide(start, reply)).attempts) == 1
+
+
+def test_a_hosts_own_retries_win_over_those_of_the_run() -> None:
+    """More for one, none for another, and a host without a word has the run's."""
+    hosts = Hosts(HostsConfig(hosts={"a.test": HostConfig(retries=3), "b.test": HostConfig(retries=0)}))
+    deciding = Policy(PolicyConfig(retries=1), hosts, chance=lambda: 0.0, wall=lambda: NOON)
+
+    tries = {}
+    for name in ("a.test", "b.test", "c.test"):
+        current = job(f"http://{name}/")
+        while isinstance(outcome := deciding.decide(current, hop(current, 500)), Again):
+            current = outcome.job
+        tries[name] = len(outcome.attempts)
+
+    assert tries == {"a.test": 4, "b.test": 1, "c.test": 2}
+
+
+def test_a_host_without_retries_of_its_own_gives_up_at_a_bare_429() -> None:
+    """As `-r 0` does for the run."""
+    hosts = Hosts(HostsConfig(hosts={"a.test": HostConfig(retries=0)}))
+    deciding = Policy(PolicyConfig(), hosts, wall=lambda: NOON)
+    start = job()
+
+    assert isinstance(deciding.decide(start, hop(start, 429)), Result)
+    assert isinstance(deciding.decide(start, hop(start, 429, retry_after="1")), Again)
+
+
+def test_history_tells_how_long_was_really_waited() -> None:
+    """From the end of one attempt to the start of the next, whatever had been planned."""
+    now = NOON + 0.25
+    deciding = Policy(PolicyConfig(retry_wait=1.0), chance=lambda: 0.5, wall=lambda: now)
+    start = job()
+
+    planned = again(deciding.decide(start, Hop(start.url, "GET", 500, None, NOON, 0.25)))
+    result = final(deciding.decide(planned.job, Hop(start.url, "GET", 200, None, NOON + 4.0, 0.5)))
+
+    assert planned.wait == 0.5
+    assert [(attempt.waited, attempt.waited_for) for attempt in result.attempts] == [(0.0, None), (3.75, "retry")]
+
+
+def test_what_was_waited_before_a_redirect_belongs_to_the_whole_attempt() -> None:
+    """A second attempt waits, is redirected, and then its host is given up: its wait is in the history all the same."""
+    deciding = policy(chance=0.5)
+    start = job()
+    second = again(deciding.decide(start, hop(start, 500))).job
+
+    hopped = again(
+        deciding.decide(second, Hop(start.url, "GET", 302, None, NOON + 2, 0.5, ((b"Location", b"/b"),)))
+    ).job
+    followed = final(deciding.decide(hopped, Hop(hopped.url, "GET", 200, None, NOON + 9, 0.5)))
+    buried = given_up(hopped, Error(ErrorKind.HOST_DOWN, "gone"))
+
+    assert [attempt.waited for attempt in followed.attempts] == [0.0, 2.0]
+    assert [attempt.waited for attempt in buried.attempts] == [0.0, 2.0]
+    assert buried.status == 302
+    assert buried.error is not None
+    assert buried.error.kind == ErrorKind.HOST_DOWN
+
+
+# What a hop says of its host.
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 400, 401, 403, 404, 408, 410, 500, 502, 503, 504, 599])
+def test_a_whole_reply_serves(status: int) -> None:
+    """Whatever it says: the host is there and answers."""
+    assert policy().news(hop(job(), status)).word is Word.SERVED
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 500, 503])
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_a_reply_with_an_error_reaches_and_no_more(status: int, kind: ErrorKind) -> None:
+    """A head came: whatever happened then, there is a host."""
+    assert policy().news(hop(job(), status, kind)).word is Word.REACHED
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_an_error_without_a_reply_says_who_is_to_blame(kind: ErrorKind) -> None:
+    """Ours says nothing, no connection says so, and all else takes a host that is there."""
+    news = policy().news(hop(job(), None, kind))
+
+    if kind in UNCONNECTED:
+        assert (news.word, news.reason) == (Word.UNCONNECTED, f"{kind}: so it is")
+    elif kind in OURS:
+        assert news.word is Word.NOTHING
+    else:
+        assert news.word is Word.REACHED
+
+
+def test_a_shortage_of_ours_never_counts_against_a_host() -> None:
+    """No descriptors, a bug, our own policy, our own proxy."""
+    words = {
+        policy().news(hop(job(), None, ErrorKind(kind))).word for kind in ("local", "internal", "blocked", "proxy")
+    }
+
+    assert words == {Word.NOTHING}
+
+
+def test_a_name_that_does_not_exist_is_an_answer() -> None:
+    """The resolver is there and says so: neither an outage nor a host that went away."""
+    start = job()
+    gone = Hop(start.url, "GET", None, Error(ErrorKind.DNS, "no such name", True), NOON, 0.1)
+
+    assert policy().news(gone).word is Word.REACHED
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "word", "wait"),
+    [
+        (429, None, Word.REFUSED, None),
+        (429, "soon", Word.REFUSED, None),
+        (429, "0", Word.REFUSED, 0.0),
+        (429, "300", Word.REFUSED, 300.0),
+        (429, "301", Word.SHUNNED, 301.0),
+        (503, None, Word.SERVED, None),
+        (503, "soon", Word.SERVED, None),
+        (503, "5", Word.REFUSED, 5.0),
+        (503, formatdate(NOON + 60, usegmt=True), Word.REFUSED, 60.0),
+        (503, formatdate(NOON + 600, usegmt=True), Word.SHUNNED, 600.0),
+        (200, "5", Word.SERVED, None),
+        (404, "5", Word.SERVED, None),
+        (500, "5", Word.SERVED, None),
+    ],
+)
+def test_a_host_that_wants_less_says_so(status: int, retry_after: str | None, word: Word, wait: float | None) -> None:
+    """429 always does, 503 when it says when, and nothing else; a time beyond the longest is told apart."""
+    headers = {} if retry_after is None else {"retry_after": retry_after}
+
+    news = policy().news(hop(job(), status, None, **headers))
+
+    assert (news.word, news.wait) == (word, wait)
+
+
+def test_a_refusal_that_broke_off_is_a_refusal() -> None:
+    """Its head said all."""
+    assert policy().news(hop(job(), 429, ErrorKind.INCOMPLETE, retry_after="5")).word is Word.REFUSED
