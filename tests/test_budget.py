@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import zlib
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fetcher.client.budget import Budget
+from fetcher.client.codings import PIECE
+from fetcher.client.foundation import head_parser
+from fetcher.client.reply import Reply, Wire
+from fetcher.errors import ErrorKind
 
 LIMIT = 100
 """What a budget of twice that counts up to."""
@@ -174,3 +183,144 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+# -- what is in a content coding
+
+ROOM = 4 * PIECE
+LARGE = b"A line that compresses well.\n" * PIECE
+GZIPPED = gzip.compress(LARGE)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+WITH_LENGTH = HEAD + f"Content-Length: {len(GZIPPED)}\r\n\r\n".encode()
+
+
+class Full:
+    """A budget with room for one piece, because another body waits to be written."""
+
+    def __init__(self) -> None:
+        self.budget = Budget(2 * ROOM)
+        self._other = Body()
+        self._other.grow(self.budget, ROOM - PIECE)
+        self.budget.arrived(self._other.size, self._other, kept=True)
+        self._loop = asyncio.get_running_loop()
+
+    def reply(self) -> Reply:
+        """A reply that is to be fed."""
+        wire = Wire(self._loop)
+        wire.parser = head_parser(wire, self._loop)
+        return Reply(wire, "GET", 0, self.budget, self._loop)
+
+    def empty(self) -> None:
+        """The other body is written."""
+        self.budget.give(self._other.size)
+
+
+@pytest.fixture
+async def full() -> Full:
+    """No room."""
+    return Full()
+
+
+def settled(full: Full, reply: Reply) -> bytes:
+    """The reply's body, which is dropped; the budget is empty then."""
+    full.budget.arrived(reply.settle(kept=True), reply, kept=False)
+    assert full.budget.used == 0
+    return reply.body or b""
+
+
+async def test_decoding_stops_where_there_is_no_room(full: Full) -> None:
+    """A few bytes that stand for a large body are decoded as room comes, and the reply is whole only then."""
+    reply = full.reply()
+
+    reply.feed(WITH_LENGTH + GZIPPED)
+    before, whole = reply.size, reply.done.done()
+    full.empty()
+    await reply.done
+
+    assert (before <= 2 * PIECE, whole) == (True, False)
+    assert reply.error is None
+    assert reply.keeps
+    assert settled(full, reply) == LARGE
+
+
+async def test_many_replies_without_room_decode_nothing(full: Full) -> None:
+    """A piece of each would be far more than there is room for, at their beginning and whenever there is room."""
+    replies = [full.reply() for _ in range(20)]
+
+    for reply in replies:
+        reply.feed(WITH_LENGTH + GZIPPED)
+    before = full.budget.used
+    full.empty()
+    most = 0
+    while not any(reply.done.done() for reply in replies):
+        await asyncio.sleep(0)
+        most = max(most, full.budget.used - max(reply.size for reply in replies))
+
+    assert before <= ROOM + 2 * PIECE
+    assert most <= ROOM + 2 * PIECE
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(GZIPPED):x}\r\n".encode() + GZIPPED + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "lost", "kind"),
+    [
+        pytest.param(WITH_LENGTH + GZIPPED, True, None, id="lost-behind"),
+        pytest.param(HEAD + b"\r\n" + GZIPPED, True, None, id="until-close"),
+        pytest.param(WITH_LENGTH.replace(b"Length: ", b"Length: 9") + GZIPPED, True, ErrorKind.INCOMPLETE, id="cut"),
+        pytest.param(CHUNKED + b"0\r\n\r\n", False, None, id="chunked"),
+        pytest.param(CHUNKED + b"none\r\n", False, ErrorKind.PROTOCOL, id="no-chunk"),
+        pytest.param(
+            HEAD.replace(b"gzip", b"deflate") + b"\r\n" + zlib.compress(LARGE)[:-4] + b"none",
+            True,
+            ErrorKind.DECODE,
+            id="broken",
+        ),
+    ],
+)
+async def test_a_reply_ends_behind_what_waits_to_be_decoded(
+    full: Full, raw: bytes, lost: bool, kind: ErrorKind | None
+) -> None:
+    """Whatever ends it: all that arrived is in it, and what is wrong is told as ever."""
+    reply = full.reply()
+
+    reply.feed(raw)
+    if lost:
+        reply.lost(None)
+    early = reply.done.done()
+    full.empty()
+    await reply.done
+
+    assert not early
+    assert (reply.error and reply.error.kind) == kind
+    assert settled(full, reply) == LARGE
+
+
+async def test_what_follows_a_reply_that_waits_is_not_read(full: Full) -> None:
+    """It is nobody's, and the connection carries no other reply."""
+    reply = full.reply()
+
+    reply.feed(WITH_LENGTH + GZIPPED)
+    reply.feed(b"surplus")
+    full.empty()
+    await reply.done
+
+    assert not reply.keeps
+    assert settled(full, reply) == LARGE
+
+
+async def test_a_reply_that_is_given_up_decodes_no_more(full: Full) -> None:
+    """Room that comes later is for others."""
+    reply = full.reply()
+    reply.feed(WITH_LENGTH + GZIPPED)
+    later = full.reply()
+    later.feed(WITH_LENGTH + GZIPPED)
+
+    full.empty()
+    reply.done.cancel()
+    full.budget.arrived(reply.settle(kept=False), reply, kept=False)
+    await later.done
+
+    assert reply.size <= 2 * PIECE
+    assert settled(full, later) == LARGE

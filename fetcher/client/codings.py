@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-PIECE = 1024 * 1024
-"""Bytes of output that a decoder makes at once; brotli takes it for a hint and makes up to twice as many."""
+PIECE = 256 * 1024
+"""Bytes of output that a decoder makes at once, as many as one read brings; brotli makes up to twice as many."""
 
 MAX_GZIP_HEADER = 128 * 1024
 """Bytes of a gzip member's header: 64 KiB of extra field, a name and a comment."""

@@ -2,7 +2,8 @@
 Owns the reading of one reply, from the first byte on the connection to the last of the body.
 
 Fed by the protocol as bytes arrive; whoever awaits `done` is woken once, when the reply is whole or has failed. It
-keeps what arrived in either case.
+keeps what arrived in either case. What is in a content coding is decoded as far as there is room: a few bytes may be a
+large body.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from time import perf_counter
 from typing import Any, cast
@@ -147,11 +150,14 @@ class Reply:
         "_first",
         "_framing",
         "_limit",
+        "_loop",
         "_method",
         "_pending",
         "_pieces",
         "_reasons",
+        "_then",
         "_throttle",
+        "_undecoded",
         "_wire",
         "body",
         "done",
@@ -183,12 +189,16 @@ class Reply:
         self._limit = limit
         self._clip = clip
         self._budget = budget
+        self._loop = loop
         self._throttle = throttle
         self._reasons = 0
         self._pending = b""
         self._distrusted = False
         self._framing: Framing | None = None
         self._decoder: Decoder | None = None
+        # The pieces of what arrived, made when they are asked for; and what is to be done behind the last of them.
+        self._undecoded: deque[Iterator[bytes]] = deque()
+        self._then: Callable[[], None] | None = None
         self._counted = 0
         self._first: bytes | None = None
         self._pieces: BytesIO | None = None
@@ -225,7 +235,8 @@ class Reply:
         it was too large.
         """
         first, pieces = self._first, self._pieces
-        self._first = self._pieces = None
+        self._first = self._pieces = self._then = None
+        self._undecoded.clear()
         if self.head is None and self._pending:
             head = read_partial(self._pending)
             if head is not None and not head.interim:
@@ -248,25 +259,33 @@ class Reply:
         self.received += len(data)
         if self._throttle is not None:
             self._throttle.take(len(data), self)
+        if self._then is not None and self.head is not None:
+            # What is behind the end is nobody's, and who sends it is not trusted with another request.
+            self.head.close = True
+            return
         try:
             if self.head is None:
                 data = self._read_head(data)
             if self._framing is not None and not self.done.done():
                 self._read_body(self._framing, data)
-        except (HeadError, FramingError) as error:
-            self.fail(ErrorKind.PROTOCOL, str(error))
-        except CodingError as error:
+        except Exception as error:  # noqa: BLE001 - asyncio would write it to standard error, and call it the network's
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """Fail for what was raised while a reply was read."""
+        if isinstance(error, (HeadError, FramingError)):
+            self._behind(partial(self.fail, ErrorKind.PROTOCOL, str(error)))
+        elif isinstance(error, CodingError):
             self.fail(ErrorKind.DECODE, str(error))
-        except MemoryError:
+        elif isinstance(error, MemoryError):
             self.fail(ErrorKind.LOCAL, "out of memory")
-        except Exception as error:
-            # asyncio would write it to standard error, and call it trouble with the connection.
+        else:
             log.debug("while reading a reply", exc_info=error)
             self.fail(ErrorKind.INTERNAL, f"a bug of ours: {type(error).__name__}: {error}")
 
     def lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
-        if self.done.done():
+        if self.done.done() or self._then is not None:
             return
         if self._framing is None:
             self._lost_early(exc)
@@ -275,9 +294,9 @@ class Reply:
         if missing is None and exc is not None:
             missing = "the connection broke"
         if missing is not None:
-            self.fail(ErrorKind.INCOMPLETE, _why(exc, missing))
+            self._behind(partial(self.fail, ErrorKind.INCOMPLETE, _why(exc, missing)))
         else:
-            self._finish()
+            self._behind(self._finish)
 
     def _lost_early(self, exc: BaseException | None) -> None:
         pending = self._pending
@@ -305,6 +324,9 @@ class Reply:
     def resume(self) -> None:
         """There is room: read on, unless there is another reason not to."""
         self._go(NO_ROOM)
+        if self._undecoded:
+            # Not at once: whoever says so is still counting.
+            self._loop.call_soon(self._decode_on)
 
     def hold(self) -> None:
         """Stop reading from the socket: more would be above `limit_rate`."""
@@ -333,7 +355,7 @@ class Reply:
         now = perf_counter()
         # Where nothing came while we did not listen, it was silence all the same: a throttle that is always short of
         # bytes would otherwise never find out that a server is dead.
-        if self._wire.waits:
+        if self._undecoded or self._wire.waits:
             paused = now - self.paused_at
             self.paused_for += paused
             self.last_at = min(now, self.last_at + paused)
@@ -391,17 +413,45 @@ class Reply:
             if data:
                 self._decode(data)
         if framing.whole:
-            self._finish()
+            self._behind(self._finish)
 
     def _decode(self, data: bytes) -> None:
         self.wire_size += len(data)
         if self._decoder is None:
             self._keep(data)
             return
-        for piece in self._decoder.feed(data):
-            self._keep(piece)
-            if self.done.done():
+        self._undecoded.append(self._decoder.feed(data))
+        self._undo()
+
+    def _undo(self) -> None:
+        """Decode what arrived, as far as there is room, and do what comes behind it."""
+        while self._undecoded and not self.done.done():
+            # Asked before the first piece, too: with no room for it, each of many replies would be a piece beyond.
+            if not self._reasons & NO_ROOM:
+                self._budget.take(0, self)
+            if self._reasons & NO_ROOM:
                 return
+            for piece in self._undecoded[0]:
+                self._keep(piece)
+                if self.done.done() or self._reasons & NO_ROOM:
+                    return
+            self._undecoded.popleft()
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def _decode_on(self) -> None:
+        try:
+            self._undo()
+        except Exception as error:  # noqa: BLE001 - as in `feed`
+            self._broken(error)
+
+    def _behind(self, act: Callable[[], None]) -> None:
+        """Do it once all that arrived is decoded: almost always at once."""
+        if self._undecoded and not self.done.done():
+            self._then = act
+        else:
+            act()
 
     def _keep(self, piece: bytes) -> None:
         self.size += len(piece)
