@@ -131,6 +131,7 @@ class Hop(Struct, frozen=True):
         wire_size: Bytes of the body as received, after the transfer coding is undone.
         truncated: The body did not arrive whole.
         sha256: Of the decoded body in hexadecimal, where it was hashed on the way; None leaves it to the record.
+        paused: Seconds of `elapsed` for which we ourselves did not read: they use up no timeout.
     """
 
     url: Url
@@ -148,6 +149,7 @@ class Hop(Struct, frozen=True):
     remote: str | None = None
     http_version: str | None = None
     sha256: str | None = None
+    paused: float = 0.0
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, or None. `name` is in lower case."""
@@ -218,6 +220,7 @@ class Job(Struct, frozen=True):
         ended: Seconds since the epoch when the attempt before this one was over.
         waited_for: What this attempt waited for before it began, as `Attempt` has it.
         trusted: The next hop goes to the origin that the entry named, so credentials may go with it.
+        paused: Seconds of `spent` for which we ourselves did not read.
         refusals: How many of the attempts were refused by a host that wants less; they are no retries.
     """
 
@@ -234,6 +237,7 @@ class Job(Struct, frozen=True):
     waited_for: str | None = None
     trusted: bool = True
     refusals: int = 0
+    paused: float = 0.0
 
     @property
     def host(self) -> str:

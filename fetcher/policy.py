@@ -232,6 +232,7 @@ class Policy:
                 hops=(*job.hops, replace(hop, body=None, error=None)),
                 started=hop.started if job.started is None else job.started,
                 spent=job.spent + hop.elapsed,
+                paused=job.paused + hop.paused,
                 trusted=job.trusted and url.origin == hop.url.origin,
             )
         )
@@ -278,6 +279,7 @@ class Policy:
             attempts=(*job.attempts, self._attempt(job, hop, hop.error)),
             started=None,
             spent=0.0,
+            paused=0.0,
             ended=ended,
             waited_for=reason,
             refusals=job.refusals + refusals,

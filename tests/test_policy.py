@@ -674,3 +674,13 @@ def test_a_host_that_wants_less_says_so(status: int, retry_after: str | None, wo
 def test_a_refusal_that_broke_off_is_a_refusal() -> None:
     """Its head said all."""
     assert policy().news(hop(job(), 429, ErrorKind.INCOMPLETE, retry_after="5")).word is Word.REFUSED
+
+
+def test_what_we_paused_ourselves_uses_up_no_timeout() -> None:
+    """A hop that was held for a rate limit leaves its attempt's time to the hops behind it."""
+    start = job()
+    held = Hop(start.url, "GET", 302, None, NOON, 9.0, ((b"Location", b"/next"),), paused=8.5)
+
+    second = again(policy().decide(start, held)).job
+
+    assert (second.spent, second.paused) == (9.0, 8.5)

@@ -216,7 +216,7 @@ class _Exchange:
         self.timeout = timeout
         self.started = time()
         self.slot = perf_counter()
-        self.deadline = self.slot + max(0.0, timeout - job.spent) if timeout else inf
+        self.deadline = self.slot + max(0.0, timeout - job.spent + job.paused) if timeout else inf
         self.begun = self.slot
         self.connected = self.slot
         self.phases = Phases()
@@ -250,6 +250,8 @@ class _Exchange:
             self._timings(reply, now, reused=reused),
             wire.remote,
             head.version if head is not None else None,
+            None,
+            reply.paused_for,
         )
 
     def _queue(self) -> float | None:
