@@ -332,6 +332,9 @@ class Engine:
             due = frontier.next_due()
             if due is not None and due <= now:
                 self._wake()
+            else:
+                # Whoever was woken for this job goes to fetch it, and the timer has rung.
+                self._arm(now)
         return job
 
     async def _rest(self) -> bool:

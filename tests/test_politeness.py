@@ -132,6 +132,20 @@ def test_the_config_limits_one_host(afetch: Afetch, make_site: MakeSite) -> None
     assert_smooth(arrivals(sites[1]), 10)
 
 
+@pytest.mark.parametrize("option", ["--rate", "--per-host-rate"])
+def test_a_rate_does_not_wait_for_replies(afetch: Afetch, site: Site, option: str) -> None:
+    """At 20 a second and with replies of a second some 20 are under way; nobody waits for one to be over."""
+    urls = listed(afetch.folder, numbered(site.slow(1.0), 40))
+
+    done = afetch("--json", option, "20/s", urls)
+
+    times = arrivals(site)
+    assert ended(done.records) == {200: 40}
+    assert_smooth(times, 20)
+    assert times[-1] - times[0] < 2 * len(times) / 20
+    assert site.peak >= 10
+
+
 # Fairness.
 
 
@@ -152,7 +166,7 @@ def last_of_others(afetch: Afetch, urls: Iterable[str], limited: str, name: str,
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    return max(end for _, end in times) - min(start for start, _ in times)
+    return float(max(end for _, end in times) - min(start for start, _ in times))
 
 
 def test_a_sorted_list_is_as_fast_as_a_shuffled_one(afetch: Afetch, make_site: MakeSite) -> None:
@@ -368,9 +382,9 @@ def test_dead_hosts_do_not_hold_up_a_run(afetch: Afetch, site: Site, black_hole:
     dead = [*numbered(f"{black_hole}/", 1000), *numbered(f"{refusing_origin}/", 1000)]
     urls = random.Random(5).sample([*good, *dead], len(good) + len(dead))
     began = time.monotonic()
-    options = ["--json", "--connect-timeout", "1", listed(afetch.folder, urls)]
+    hasty = [sys.executable, "-c", HASTY]
 
-    process = afetch.start(*options, command=[sys.executable, "-c", HASTY])
+    process = afetch.start("--json", "--connect-timeout", "1", listed(afetch.folder, urls), command=hasty)
     out, err = process.communicate(timeout=60)
 
     took = time.monotonic() - began
