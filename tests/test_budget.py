@@ -270,7 +270,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(GZIPPED):x}\r\n"
         pytest.param(HEAD + b"\r\n" + GZIPPED, True, None, id="until-close"),
         pytest.param(WITH_LENGTH.replace(b"Length: ", b"Length: 9") + GZIPPED, True, ErrorKind.INCOMPLETE, id="cut"),
         pytest.param(CHUNKED + b"0\r\n\r\n", False, None, id="chunked"),
-        pytest.param(CHUNKED + b"none\r\n", False, ErrorKind.PROTOCOL, id="no-chunk"),
+        pytest.param(CHUNKED + b"none\r\n", True, ErrorKind.PROTOCOL, id="no-chunk"),
         pytest.param(
             HEAD.replace(b"gzip", b"deflate") + b"\r\n" + zlib.compress(LARGE)[:-4] + b"none",
             True,
@@ -297,6 +297,19 @@ async def test_a_reply_ends_behind_what_waits_to_be_decoded(
     assert settled(full, reply) == LARGE
 
 
+async def test_waiting_to_be_decoded_is_not_the_servers_silence(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all has arrived nothing more comes, which is no reason to call the server slow."""
+    monkeypatch.setattr(Wire, "waits", False)
+    reply = full.reply()
+
+    reply.feed(WITH_LENGTH + GZIPPED)
+    full.empty()
+    await reply.done
+
+    assert reply.paused_for > 0.0
+    assert settled(full, reply) == LARGE
+
+
 async def test_what_follows_a_reply_that_waits_is_not_read(full: Full) -> None:
     """It is nobody's, and the connection carries no other reply."""
     reply = full.reply()
@@ -318,7 +331,6 @@ async def test_a_reply_that_is_given_up_decodes_no_more(full: Full) -> None:
     later.feed(WITH_LENGTH + GZIPPED)
 
     full.empty()
-    reply.done.cancel()
     full.budget.arrived(reply.settle(kept=False), reply, kept=False)
     await later.done
 

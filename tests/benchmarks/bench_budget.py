@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ CASES = (
     Case("auto", "wide.txt"),
     Case("auto", "binary"),
     Case("auto", "object.json"),
+    Case("auto", "text.txt.gz"),
     Case("auto", "text.txt", pace=SLOW),
     Case("auto", "wide.txt", pace=SLOW),
     Case("auto", "binary", pace=SLOW),
@@ -54,7 +56,11 @@ def run(lab: Lab, plan: Plan, report: Report) -> None:
     config = ClientConfig()
     size = plan.count(config.max_size - 1024)
     contents = _contents(size)
-    targets = {name: lab.serve(name, content) for name, content in contents.items()}
+    contents["text.txt.gz"] = contents["text.txt"]
+    targets = {
+        name: lab.serve(name, gzip.compress(content) if name.endswith(".gz") else content)
+        for name, content in contents.items()
+    }
     digests = {name: digest(content) for name, content in contents.items()}
     del contents
     single = lab.list_of([lab.url("/tiny/")])

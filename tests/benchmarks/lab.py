@@ -72,7 +72,11 @@ class Lab:
         return f"http://{host}:{self.port}{target}"
 
     def serve(self, name: str, content: bytes) -> str:
-        """The target of a file with this content, served from now on; a query makes no difference."""
+        """
+        The target of a file with this content, served from now on; a query makes no difference.
+
+        One whose name ends in `.gz` is said to be text in gzip.
+        """
         (self._root / name).write_bytes(content)
         return f"/{name}"
 
@@ -132,6 +136,7 @@ class Lab:
                 server {{
                     listen {address}:{self.port};
                     root {self._root};
+                    location ~ \\.gz$ {{ default_type text/plain; add_header Content-Encoding gzip; }}
                     location /tiny/ {{ default_type text/plain; return 200 "ok"; }}
                     location /json/ {{
                         default_type application/json;

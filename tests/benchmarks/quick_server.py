@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.benchmarks.lab import json_body
 
+TYPES = {".txt": "text/plain", ".json": "application/json", ".gz": "text/plain"}
+
 
 async def serve(listener: socket.socket, root: Path) -> None:
     """Answer whoever connects, for ever."""
@@ -26,14 +28,16 @@ async def serve(listener: socket.socket, root: Path) -> None:
 
 
 async def _answer(writer: asyncio.StreamWriter, target: str, root: Path) -> None:
-    kind, body, file = "text/plain", b"ok", None
+    kind, coding, body, file = "text/plain", "", b"ok", None
     if target.startswith("/json/"):
         kind, body = "application/json", json_body(target).encode()
     elif not target.startswith("/tiny/"):
         file = root / target.partition("?")[0].lstrip("/")
-        kind, body = ("text/plain" if file.suffix == ".txt" else "application/octet-stream"), b""
+        kind, body = TYPES.get(file.suffix, "application/octet-stream"), b""
+        coding = "Content-Encoding: gzip\r\n" if file.suffix == ".gz" else ""
     size = file.stat().st_size if file is not None else len(body)
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{coding}Content-Length: {size}\r\n\r\n"
+    writer.write(head.encode() + body)
     await writer.drain()
     if file is not None:
         with file.open("rb") as content:
