@@ -32,7 +32,7 @@ class FrontierConfig:
     per_host_rate: float | None = None
     adapt: bool = True
     breaker: int = 20
-    outage_wait: float = 300.0
+    outage_wait: float = 60.0
 
     def __post_init__(self) -> None:
         if self.window < 1:
