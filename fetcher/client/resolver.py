@@ -61,6 +61,7 @@ class Resolver(AbstractResolver):
         self._system = system
         self._threads = asyncio.Semaphore(SYSTEM_THREADS)
         self._known: dict[tuple[str, int, int], tuple[float, list[ResolveResult] | LookupFailedError]] = {}
+        self._heard = 0.0
         self._asking: dict[tuple[str, int, int], asyncio.Task[list[ResolveResult]]] = {}
         try:
             self._ares: AsyncResolver | None = AsyncResolver()
@@ -81,10 +82,12 @@ class Resolver(AbstractResolver):
         known = self._known.get(key)
         if known is not None:
             until, answer = known
-            if monotonic() < until:
-                if isinstance(answer, LookupFailedError):
-                    raise LookupFailedError(str(answer.strerror), lasting=answer.lasting)
-                return answer
+            if not isinstance(answer, LookupFailedError):
+                if monotonic() < until:
+                    return answer
+            # Where nobody answered, that counts only until another is answered: the trouble may be over then.
+            elif monotonic() < until and (answer.lasting or until - FAILED >= self._heard):
+                raise LookupFailedError(str(answer.strerror), lasting=answer.lasting)
             del self._known[key]
         note("dns_started")
         task = self._asking.get(key)
@@ -109,10 +112,13 @@ class Resolver(AbstractResolver):
         if task.cancelled():
             return
         error = task.exception()
+        now = monotonic()
         if error is None:
-            self._known[key] = (monotonic() + REMEMBERED, task.result())
+            self._known[key] = (now + REMEMBERED, task.result())
         elif isinstance(error, LookupFailedError):
-            self._known[key] = (monotonic() + FAILED, error)
+            self._known[key] = (now + FAILED, error)
+        if error is None or (isinstance(error, LookupFailedError) and error.lasting):
+            self._heard = now
         while len(self._known) > MOST:
             del self._known[next(iter(self._known))]
 
