@@ -90,6 +90,8 @@ class Request(Struct, frozen=True):
         url: Where to, or None when `error` says why not.
         headers: The request's own, on top of the run's; names as they are sent.
         extra: The input row's other columns.
+        timeout: Seconds of an attempt's own time, over the run's and the host's; 0 is none.
+        save: The name of the file for its body, where bodies are saved.
     """
 
     index: int
@@ -100,6 +102,8 @@ class Request(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     error: Error | None = None
     extra: Mapping[str, Any] | None = None
+    timeout: float | None = None
+    save: str | None = None
 
     @property
     def ours(self) -> bool:

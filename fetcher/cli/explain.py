@@ -170,19 +170,20 @@ class Entries:
         if table is not None:
             where = "" if self._config is None else f"{self._config}: "
             yield Row("its table", [f'{where}[hosts."{self._hosts.name(host)}"]'])
-        yield from self._limits(url, table or HostConfig(), request.method)
+        yield from self._limits(url, table or HostConfig(), request)
 
-    def _limits(self, url: Url, table: HostConfig, method: str) -> Iterator[Row]:
+    def _limits(self, url: Url, table: HostConfig, request: Request) -> Iterator[Row]:
         settings = self._settings
         at_once = settings.per_host if table.concurrency is None else table.concurrency
         rate = settings.per_host_rate if table.rate is None else table.rate
         timeout = settings.timeout if table.timeout is None else table.timeout
+        timeout = timeout if request.timeout is None else request.timeout
         retries = settings.retries if table.retries is None else table.retries
         limits = [] if at_once is None else [f"{counted(at_once, 'request')} at once"]
         limits += [] if rate is None else [f"no more than {Rate().write(rate)}"]
         yield Row("to this host", _listed(limits) or "no limit but the run's")
         yield Row("timeout", f"{_lasting(timeout)} for an attempt" if timeout else NO_LIMIT)
-        yield Row("retries", _retries(settings, retries, method))
+        yield Row("retries", _retries(settings, retries, request.method))
         if url.origin.scheme == "https":
             yield Row("trusts", _trust(settings))
         if settings.robots:

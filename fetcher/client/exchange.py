@@ -111,7 +111,9 @@ class Client:
                 return hop.ended(reply, wire, reused=reused)
 
     def _timeout(self, job: Job) -> float:
-        """Seconds of an attempt's own time, as the host of its next hop has them; 0 is none."""
+        """Seconds of an attempt's own time, as the entry has them, or the host of its next hop; 0 is none."""
+        if job.request.timeout is not None:
+            return job.request.timeout
         table = self._hosts.find(job.host) if self._hosts else None
         return self._config.timeout if table is None or table.timeout is None else table.timeout
 
