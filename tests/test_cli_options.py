@@ -122,6 +122,8 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--no-keepalive"], ClientConfig, "keepalive", 0.0),
     (["--robots"], RobotsConfig, "robots", True),
     (["--max-size", "64M"], ClientConfig, "max_size", 64 * 1024**2),
+    (["--max-ratio", "50"], ClientConfig, "max_ratio", 50),
+    (["--no-compress"], ClientConfig, "compress", False),
     (["-r", "0"], PolicyConfig, "retries", 0),
     (["--retry-on", "5xx, dns"], PolicyConfig, "retry_on", ("5xx", "dns")),
     (["--retry-wait", "500ms"], PolicyConfig, "retry_wait", 0.5),

@@ -26,8 +26,22 @@ MAX_STACKED = 5
 """Codings on one body; nobody honest sends more, and each multiplies the work."""
 
 
+HARMLESS = 50 * 1024 * 1024
+"""
+Decoded bytes up to which nobody asks how few they were made of: an honest table of zeros is a few bytes in br or zstd.
+It is no more than is kept of any body by default.
+"""
+
+ZSTD_WINDOW = 23
+"""Of the window's size the logarithm, 8 MiB: nobody may ask for more memory to decode a body (RFC 9659)."""
+
+
 class CodingError(Exception):
     """The body is not what its coding says; the text says how."""
+
+
+class BombError(CodingError):
+    """The body is many times what arrived."""
 
 
 class Decoder(Protocol):
@@ -286,14 +300,15 @@ class Zstd(Library):
             from backports import zstd
 
         self._module: Any = zstd
-        self._decompressor: Any = zstd.ZstdDecompressor()
+        self._options = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW}
+        self._decompressor: Any = zstd.ZstdDecompressor(options=self._options)
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         while True:
             if self._decompressor.eof:
                 if not data:
                     return
-                self._decompressor = self._module.ZstdDecompressor()
+                self._decompressor = self._module.ZstdDecompressor(options=self._options)
             try:
                 piece = self._decompressor.decompress(data, PIECE)
             except self._module.ZstdError as error:
@@ -320,21 +335,37 @@ _NOTHING = frozenset({b"", b"identity"})
 
 
 class Stack:
-    """Several codings, undone in the reverse of the order in which they were applied."""
+    """
+    The codings of one body, undone in the reverse of the order in which they were applied, and no bomb among them.
 
-    def __init__(self, decoders: list[Decoder]) -> None:
+    Each coding's output is counted: what many megabytes of it come to in the next may be nothing at all.
+
+    Args:
+        ratio: How many times as large as what arrived the output of any may be, above `HARMLESS`; 0 is no limit.
+    """
+
+    def __init__(self, decoders: list[Decoder], ratio: int = 0) -> None:
         self._decoders = decoders
+        self._ratio = ratio
+        self._fed = 0
+        self._made = [0] * len(decoders)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decoded pieces. Raises CodingError."""
+        """Decoded pieces. Raises CodingError, BombError."""
+        self._fed += len(data)
         return self._through(data, 0)
 
     def _through(self, data: bytes, place: int) -> Iterator[bytes]:
-        if place == len(self._decoders):
-            yield data
-            return
+        made = self._made
+        last = place + 1 == len(made)
         for piece in self._decoders[place].feed(data):
-            yield from self._through(piece, place + 1)
+            made[place] += len(piece)
+            if made[place] > HARMLESS and self._ratio and made[place] > self._ratio * self._fed:
+                raise BombError(f"more than {self._ratio:,} times what arrived; allow more with --max-ratio")
+            if last:
+                yield piece
+            else:
+                yield from self._through(piece, place + 1)
 
     def finish(self) -> None:
         """Nothing, if every stream was whole. Raises CodingError."""
@@ -342,12 +373,15 @@ class Stack:
             decoder.finish()
 
 
-def decoder_for(values: Iterable[bytes]) -> Decoder | None:
+def decoder_for(values: Iterable[bytes], ratio: int = 0) -> Decoder | None:
     """
     What undoes the codings that a header's values name, or None if there is nothing to undo.
 
     A coding that nobody knows is left as it is, with all that was applied before it: servers do send
     `Content-Encoding: utf-8`. Parameters, which no coding has, are passed over.
+
+    Args:
+        ratio: As `Stack` has it.
 
     Raises:
         CodingError: More codings than anyone honest applies.
@@ -361,6 +395,4 @@ def decoder_for(values: Iterable[bytes]) -> Decoder | None:
         if name not in DECODERS:
             break
         decoders.append(DECODERS[name]())
-    if not decoders:
-        return None
-    return decoders[0] if len(decoders) == 1 else Stack(decoders)
+    return Stack(decoders, ratio) if decoders else None

@@ -33,6 +33,9 @@ class ClientConfig:
         max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
         body_budget: Bytes of memory for all bodies in flight and waiting to be written. Half of them are counted, and
             reading pauses above that.
+        max_ratio: How many times as large as what arrived a body may become by decoding, above 50 MB; beyond that the
+            reply is `too-large`. 0 is no limit.
+        compress: Ask for replies in a content coding. What comes in one is decoded either way.
         headers: Sent with every request. A name given here replaces our own header of that name; None as its value
             drops it.
         user_agent: The User-Agent header.
@@ -54,6 +57,8 @@ class ClientConfig:
     headers: tuple[tuple[str, str | None], ...] = ()
     user_agent: str = f"afetch/{__version__}"
     cacert: str | None = None
+    max_ratio: int = 1_000
+    compress: bool = True
     insecure: bool = False
     limit_rate: float | None = None
     min_speed: tuple[int, float] | None = None
@@ -61,7 +66,7 @@ class ClientConfig:
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise UsageError(f"concurrency must be at least 1, not {self.slots}")
-        for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size"):
+        for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size", "max_ratio"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, and is {getattr(self, name)}; 0 is none")
         if self.limit_rate is not None and not 0 < self.limit_rate < inf:

@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any, cast
 
 from fetcher.client.budget import Budget
-from fetcher.client.codings import CodingError, Decoder, decoder_for
+from fetcher.client.codings import BombError, CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
 from fetcher.client.framing import Framing, FramingError, NoBody, framing_for, transfer_codings
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
@@ -125,6 +125,7 @@ class Reply:
 
     Args:
         limit: Bytes of the decoded body beyond which it is too large; 0 is no limit.
+        ratio: How many times what arrived a decoded body may be, as `decoder_for` has it.
         clip: Of one that is too large, keep what came before.
 
     Attributes:
@@ -154,6 +155,7 @@ class Reply:
         "_method",
         "_pending",
         "_pieces",
+        "_ratio",
         "_reasons",
         "_then",
         "_throttle",
@@ -182,9 +184,11 @@ class Reply:
         loop: asyncio.AbstractEventLoop,
         throttle: Throttle | None = None,
         *,
+        ratio: int = 0,
         clip: bool = False,
     ) -> None:
         self._wire = wire
+        self._ratio = ratio
         self._method = method
         self._limit = limit
         self._clip = clip
@@ -275,6 +279,8 @@ class Reply:
         """Fail for what was raised while a reply was read."""
         if isinstance(error, (HeadError, FramingError)):
             self._behind(partial(self.fail, ErrorKind.PROTOCOL, str(error)))
+        elif isinstance(error, BombError):
+            self.fail(ErrorKind.TOO_LARGE, str(error))
         elif isinstance(error, CodingError):
             self.fail(ErrorKind.DECODE, str(error))
         elif isinstance(error, MemoryError):
@@ -399,7 +405,7 @@ class Reply:
             self._wire.parser = None
         codings = head.wanted.get(b"content-encoding")
         if codings is not None or b"transfer-encoding" in head.wanted:
-            self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)])
+            self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)], self._ratio)
         self._framing = framing
         return data
 

@@ -40,6 +40,8 @@ PREPARED = 4_096
 """Origins whose heads are kept ready."""
 
 ENCODINGS = "gzip, deflate, br, zstd"
+UNCODED = "identity"
+"""What is asked for with and without compression; to say nothing would allow any coding (RFC 9110 12.5.3)."""
 
 
 def shown_head(request: bytes) -> list[str]:
@@ -105,7 +107,7 @@ class RequestHeads:
             ("Host", origin.authority),
             ("User-Agent", config.user_agent),
             ("Accept", "*/*"),
-            ("Accept-Encoding", ENCODINGS),
+            ("Accept-Encoding", ENCODINGS if config.compress else UNCODED),
         ]
         if not config.keepalive:
             ours.append(("Connection", "close"))

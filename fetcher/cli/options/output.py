@@ -8,7 +8,7 @@ import click
 
 from fetcher.bodies import BodyMode
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import FilePath, Size
+from fetcher.cli.values import FilePath, Size, Whole
 from fetcher.client.config import ClientConfig
 from fetcher.record import RecordConfig
 from fetcher.sinks.config import FORMATS, OutputConfig
@@ -48,6 +48,13 @@ output_options = group(
         metavar="SIZE",
         help="A larger body is the error too-large. Bytes, or with a unit: 500k, 64M, 1G "
         "(powers of 1024). 0 is no limit.",
+    ),
+    setting(
+        "--max-ratio",
+        room=ClientConfig,
+        type=Whole(),
+        metavar="N",
+        help="A body that decoding makes more than N times as large is too-large as well, above 50M. 0 is no limit.",
     ),
     flag("--overwrite", room=OutputConfig, help="Replace an --output file that is not empty."),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fetcher.cli.options.option import group, setting
+from fetcher.cli.options.option import flag, group, setting
 from fetcher.cli.values import Header, Pair, Text
 from fetcher.client.config import ClientConfig
 from fetcher.errors import SourceError, UsageError
@@ -49,6 +49,13 @@ request_options = group(
         multiple=True,
         metavar="KEY=VALUE",
         help="A query parameter added to every URL. Repeatable.",
+    ),
+    flag(
+        "--no-compress",
+        room=ClientConfig,
+        field="compress",
+        negates=True,
+        help="Ask for bodies that are not compressed; those that come compressed are decoded all the same.",
     ),
 )
 
