@@ -27,8 +27,10 @@ from fetcher.model import Error, Hop, Job, News, Request, Result, Url, Word
 from fetcher.outage import NO_RULING, Ended, Outage, Ruling
 from fetcher.policy import NOTHING, Again, Policy, first_job, given_up, unsent
 from fetcher.robots import PATH, Robots
+from fetcher.seats import Seats
 from fetcher.settings import Settings
 from fetcher.sources.protocol import Source
+from fetcher.tuner import Tuner
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,10 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(settings.slots)
         self._client = Client(settings, hosts=hosts, wanted=lambda origin: self._frontier.expects(origin.host))
+        self._tuner = Tuner(settings.slots, clock()) if settings.concurrency == "auto" else None
+        self._seats = Seats(settings.slots)
+        if self._tuner is not None:
+            self._move(self._tuner.limit)
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
         self._refill = min(REFILL, settings.window)
@@ -126,6 +132,11 @@ class Engine:
         return self._outage
 
     @property
+    def slots_found(self) -> int | None:
+        """How many at once did best; None where nobody was to find out, or nothing was found yet."""
+        return self._tuner.base if self._tuner is not None and self._tuner.judged else None
+
+    @property
     def stopped(self) -> bool:
         """Whether the run was ended before its list was."""
         return self._stopping
@@ -140,7 +151,7 @@ class Engine:
         """
         self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
         self._workers = [
-            self._loop.create_task(self._work(), name=f"afetch-worker-{number}")
+            self._loop.create_task(self._work(number), name=f"afetch-worker-{number}")
             for number in range(self._settings.slots)
         ]
         tasks = [self._feeder, *self._workers]
@@ -171,7 +182,7 @@ class Engine:
         self._stopping = True
         if self._feeder is not None:
             self._feeder.cancel()
-        self._wake_all()
+        self._dismiss()
         self._grace = self._loop.call_later(grace, self.abort)
 
     def abort(self) -> None:
@@ -277,10 +288,14 @@ class Engine:
         if self._outlet.full():
             await self._outlet.room()
 
-    async def _work(self) -> None:
-        slots = self._slots
+    async def _work(self, number: int) -> None:
+        slots, seats, tuner = self._slots, self._seats, self._tuner
         try:
             while True:
+                if number >= seats.limit:
+                    # It may have been woken for something that it leaves to others.
+                    self._wake()
+                    await seats.wait(number)
                 async with slots:
                     job = self._next()
                     if job is not None:
@@ -295,6 +310,8 @@ class Engine:
                     # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
                     del hop
                     if self._outlet.full():
+                        if tuner is not None:
+                            tuner.starved()
                         await self._outlet.room()
                 elif not await self._rest():
                     return
@@ -341,13 +358,15 @@ class Engine:
         """Return when there may be something to do; False when there will be nothing any more."""
         if self._stopping:
             return False
+        if self._tuner is not None:
+            self._tuner.starved()
         now = self._clock()
         if not self.in_flight and self._outage.doubts:
             self._rule(self._outage.idle(now), now)
             return True
         if self._input_closed:
             if not len(self._frontier):
-                self._wake_all()
+                self._dismiss()
                 return False
         elif not self._frontier.room() and self._outage.since is None and self._frontier.widen(now):
             self._room.set()
@@ -361,6 +380,8 @@ class Engine:
         """What comes after a hop, as soon as it is known whether the host or the network is to blame."""
         now = self._clock()
         news = self._policy.news(hop)
+        if self._tuner is not None:
+            self._tune(self._tuner, hop, news, now, now - began)
         outage = self._outage
         if news.word is UNCONNECTED:
             self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
@@ -442,3 +463,22 @@ class Engine:
     def _wake_all(self) -> None:
         while self._idle:
             self._wake()
+
+    def _dismiss(self) -> None:
+        """Let every worker look, and go home: there is nothing to do any more."""
+        self._seats.move(self._settings.slots)
+        self._wake_all()
+
+    def _tune(self, tuner: Tuner, hop: Hop, news: News, now: float, elapsed: float) -> None:
+        """Let as many work from now on as did best so far, or are to be tried."""
+        if hop.error is not None and hop.error.kind == ErrorKind.LOCAL:
+            tuner.short(now, elapsed)
+        else:
+            failed = news.word is not Word.SERVED or (hop.status or 0) >= 500
+            tuner.ended(now, elapsed, hop.wire_size, failed=failed)
+        if tuner.limit != self._seats.limit and not self._stopping:
+            self._move(tuner.limit)
+
+    def _move(self, limit: int) -> None:
+        self._seats.move(limit)
+        self._client.slots = limit

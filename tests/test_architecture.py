@@ -17,9 +17,9 @@ ROOT = Path(fetcher.__file__).parent
 FLOORS = {
     7: {"cli", "__main__", "library"},
     6: {"backends"},
-    5: {"engine"},
+    5: {"engine", "seats"},
     4: {"settings"},
-    3: {"frontier", "outage", "policy", "robots", "verdict", "sinks", "progress", "summary", "terminal"},
+    3: {"frontier", "outage", "policy", "robots", "tuner", "verdict", "sinks", "progress", "summary", "terminal"},
     2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls", "hosts"},
     1: {"model", "errors", "terms", "screen"},
 }

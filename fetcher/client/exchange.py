@@ -51,7 +51,10 @@ class Client:
     Args:
         hosts: What is different for single hosts: their headers and timeouts.
         wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
-            `concurrency` of them only wanted ones are kept.
+            `slots` of them only wanted ones are kept.
+
+    Attributes:
+        slots: How many exchanges there are at once; whoever moves that says so.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Client:
         self._targets: dict[str, Target] = {}
         self._heads = RequestHeads(config, hosts)
         self._idle = 0
+        self.slots = config.slots
         self.budget = Budget(config.body_budget)
 
     async def close(self) -> None:
@@ -148,8 +152,7 @@ class Client:
         throttle = self._throttle
         ours = job.request.ours
         limit = OWN_SIZE if ours else self._config.max_size
-        ratio = self._config.max_ratio
-        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, ratio=ratio, clip=ours)
+        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, clip=ours)
         transport = connection.transport
         watch: _Watch | None = None
         whole = False
@@ -180,7 +183,7 @@ class Client:
 
     def _release(self, connection: Connection, wire: Wire, origin: Origin, *, keep: bool) -> None:
         wire.forget()
-        if keep and (self._idle < self._config.slots or self._wanted(origin)):
+        if keep and (self._idle < self.slots or self._wanted(origin)):
             self._idle += 1
             wire.on_idle_lost = self._idle_lost
             connection.release()
