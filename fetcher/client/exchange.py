@@ -152,7 +152,8 @@ class Client:
         throttle = self._throttle
         ours = job.request.ours
         limit = OWN_SIZE if ours else self._config.max_size
-        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, clip=ours)
+        ratio = self._config.max_ratio
+        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, ratio=ratio, clip=ours)
         transport = connection.transport
         watch: _Watch | None = None
         whole = False
