@@ -16,6 +16,7 @@ from msgspec import Struct
 from fetcher.frontier.frontier import Waits
 from fetcher.stats import Stats
 from fetcher.terminal import WIDTH, Pen, columns, counted, escaped, is_terminal, lasted, paced, sized
+from fetcher.tuner import Found
 
 T = TypeVar("T", int, str)
 
@@ -69,6 +70,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         excessive: Those are more than may be.
         waits: What was waited for.
         outage: Seconds for which there was no network.
+        tuned: How many requests at once `-c auto` found to do best.
     """
 
     elapsed: float
@@ -81,6 +83,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     excessive: bool = False
     waits: Waits | None = None
     outage: float = 0.0
+    tuned: Found | None = None
 
 
 def render(stats: Stats, facts: Facts, *, width: int = WIDTH, colour: bool = False) -> str:
@@ -111,6 +114,7 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("latency", _latency(stats), width)
         yield from _row("bodies", _bodies(stats, facts), width)
         yield from _row("again", _again(stats), width)
+        yield from _row("slots", _slots(facts.tuned), width)
         yield from _worst(stats)
     yield from _row("waited", _waited(facts), width)
     if facts.counted != stats.failed or (stats.failed and not facts.excessive):
@@ -198,6 +202,13 @@ def _waited(facts: Facts) -> list[list[Span]]:
             [(f"{lasted(waits.pinched)} with nothing in view but hosts that wait; --window looks further ahead", "")]
         )
     return items
+
+
+def _slots(tuned: Found | None) -> list[list[Span]]:
+    if tuned is None:
+        return []
+    verdict = "did best" if tuned.compared else "sufficed"
+    return [[(f"{counted(tuned.slots)} at once {verdict} (-c auto)", "")]]
 
 
 def _worst(stats: Stats) -> Iterator[list[Span]]:

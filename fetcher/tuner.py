@@ -9,8 +9,8 @@ limit, which is Kleinrock's "power" with another weight ("Power and deterministi
 problems in computer communications", 1979): from there on the slots wait for each other.
 
 First it doubles the limit each round, as TCP's slow start does, and stops when times rise, as HyStart does (Ha and
-Rhee, "Taming the elephants: New TCP slow start", 2011). Then it climbs: a step up, a step down, each kept if it was worth
-it, each tried less often while neither is. Times are compared with those of the limit before, never with the least ever
+Rhee, "Taming the elephants: New TCP slow start", 2011). Then it climbs: a step up, a step down, each kept if worth it,
+each tried less often while neither is. Times are compared with those of the limit before, never with the least ever
 seen as TCP Vegas and Netflix's concurrency-limits have it: a list has quick hosts and slow ones. Nor is a quick failure
 good news, which scrapy's AutoThrottle has to guard against: where a larger share fails than before, nothing grows.
 """
@@ -60,6 +60,19 @@ TICK = 1e-6
 """Seconds that a reply takes at least, for the logarithm's sake."""
 
 
+class Found(NamedTuple):
+    """
+    What came of it, for people.
+
+    Attributes:
+        slots: The limit that did best.
+        compared: Others were tried; if not, the run was over before, or never had all of its slots in use.
+    """
+
+    slots: int
+    compared: bool
+
+
 class _Finding(NamedTuple):
     """
     What one round told of a limit.
@@ -82,7 +95,6 @@ class Tuner:
     Attributes:
         limit: How many requests may be under way at once now.
         base: The limit that did best so far; `limit` is another while that is tried.
-        judged: Something was compared; before that `base` is where it started.
     """
 
     def __init__(self, most: int, now: float) -> None:
@@ -94,8 +106,13 @@ class Tuner:
         self._wait = 0
         self._patience = PATIENCE
         self.base = self.limit = min(START, most)
-        self.judged = False
+        self._compared = False
         self._begin(now)
+
+    @property
+    def found(self) -> Found:
+        """What came of it so far."""
+        return Found(self.base, self._compared)
 
     def ended(self, now: float, elapsed: float, size: int, *, failed: bool) -> None:
         """
@@ -172,7 +189,7 @@ class Tuner:
 
     def _decide(self, found: _Finding, *, more_fail: bool) -> None:
         """A round at a limit that was tried."""
-        self.judged = True
+        self._compared = True
         if self._known is not None and not (more_fail and self._upward) and _worth(found, self._known):
             self.base = self.limit
             self._known = found

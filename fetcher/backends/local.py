@@ -18,6 +18,7 @@ from fetcher.sinks.protocol import Output
 from fetcher.sinks.writer import Writer
 from fetcher.sources.protocol import Source
 from fetcher.stats import Stats
+from fetcher.tuner import Found
 from fetcher.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,11 @@ class LocalRun:
         """Entries without a record, as far as the list is known."""
         known = self._source.total or self._source.estimate() or 0
         return max(self._engine.taken, known) - self.stats.results + self._writer.unwritten
+
+    @property
+    def tuned(self) -> Found | None:
+        """How many requests at once did best, where that was to be found out."""
+        return self._engine.tuned
 
     @property
     def stopped(self) -> bool:
