@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,7 +42,7 @@ class Lab:
         self.server = "nginx"
         self.port = 0
         self._root = self.folder / "root"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         self._root.mkdir()
@@ -62,14 +62,21 @@ class Lab:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+        for process in self._processes:
+            process.terminate()
+            process.wait()
         shutil.rmtree(self.folder)
 
     def url(self, target: str, host: str = LOOPBACK) -> str:
         """The URL of `/tiny/…` (two bytes), of `/json/…` (1 KB that differs with the URL), or of what is served."""
         return f"http://{host}:{self.port}{target}"
+
+    def late(self, seconds: float) -> str:
+        """The beginning of URLs that are answered so many seconds after they were asked for, by a server of its own."""
+        with socket.create_server((LOOPBACK, 0), backlog=4096) as listener:
+            command = [sys.executable, "-m", "tests.benchmarks.slow_server", str(listener.fileno()), str(seconds)]
+            self._spawn(command, listener)
+            return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
     def serve(self, name: str, content: bytes) -> str:
         """
@@ -103,14 +110,19 @@ class Lab:
         else:
             self.server = "asyncio"
             command = [sys.executable, "-m", "tests.benchmarks.quick_server", str(listener.fileno()), str(self._root)]
-        with (self.folder / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[listener.fileno()],
-                env=environment,
+        self._spawn(command, listener, environment)
+
+    def _spawn(self, command: list[str], listener: socket.socket, environment: Mapping[str, str] | None = None) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[listener.fileno()],
+                    env=environment,
+                )
             )
 
     def _configuration(self, address: str) -> str:
