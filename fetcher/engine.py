@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import perf_counter
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from fetcher.robots import PATH, Robots
 from fetcher.seats import Seats
 from fetcher.settings import Settings
 from fetcher.sources.protocol import Source
-from fetcher.tuner import Found, Tuner
+from fetcher.tuner import Tuner
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ CLOSING = 1.0
 
 REFILL = 256
 """Places that must be free in a full window before the source is asked again: waking it for one is waste."""
+
+SOON = 10.0
+"""Seconds within which a next job tells what failures to connect meant: under a rate hardly any is ever under way."""
+
+SILENT = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.TIMEOUT, ErrorKind.TOO_SLOW})
+"""What happens to connections that are older than an outage: nothing that gets through."""
 
 
 class Outlet(Protocol):
@@ -132,9 +139,9 @@ class Engine:
         return self._outage
 
     @property
-    def tuned(self) -> Found | None:
-        """How many at once did best; None where that was not to be found out."""
-        return self._tuner.found if self._tuner is not None else None
+    def slots_found(self) -> int | None:
+        """How many at once did best; None where nobody was to find out, or nothing was found yet."""
+        return self._tuner.base if self._tuner is not None and self._tuner.judged else None
 
     @property
     def stopped(self) -> bool:
@@ -361,7 +368,7 @@ class Engine:
         if self._tuner is not None:
             self._tuner.starved()
         now = self._clock()
-        if not self.in_flight and self._outage.doubts:
+        if not self.in_flight and self._outage.doubts and (self._frontier.next_due() or inf) - now > SOON:
             self._rule(self._outage.idle(now), now)
             return True
         if self._input_closed:
@@ -386,7 +393,8 @@ class Engine:
         if news.word is UNCONNECTED:
             self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
         else:
-            ruling = outage.aside(job) if news is NOTHING else outage.through(now)
+            mute = news is NOTHING or (hop.error is not None and hop.error.kind in SILENT)
+            ruling = outage.aside(job) if mute else outage.through(now, now - began)
             if ruling is not NO_RULING:
                 self._rule(ruling, now)
             self._conclude(job, hop, news, now - began, now)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 from fetcher.errors import ErrorKind
@@ -33,6 +34,10 @@ QUIET = 0.25
 
 PAUSE = 1.0
 """Seconds between two tries."""
+
+
+LATE = 0.25
+"""Seconds for which a failure stays in doubt though something gets through that had begun before it."""
 
 
 class Ended(NamedTuple):
@@ -85,8 +90,8 @@ class Outage:
         self._wait = config.outage_wait
         self._armed = config.outage_wait > 0
         self._most = slots + WITNESSES
-        # Whether it is a witness, beside each.
-        self._doubts: deque[tuple[Ended, bool]] = deque()
+        # Whether it is a witness, beside each, and the clock's time when it failed.
+        self._doubts: deque[tuple[Ended, bool, float]] = deque()
         self._through_at = now
         self._trying: Job | None = None
         self._try_at = 0.0
@@ -109,14 +114,17 @@ class Outage:
         """During a pause, a job goes."""
         self._trying = job
 
-    def through(self, now: float) -> Ruling:
-        """Something got through: what was in doubt was the hosts', and a pause is over."""
+    def through(self, now: float, elapsed: float = 0.0) -> Ruling:
+        """
+        Something got through that was under way for `elapsed` seconds: a pause is over, and what was in doubt was the
+        hosts', except what failed just before. Connections that were there before an outage still bring their replies.
+        """
         self._through_at = now
         self._armed = self._wait > 0
         if self.since is not None:
             note = f"the network is back after {self._resume(now):.0f} s" if self._failed_tries else None
             return Ruling(note=note)
-        return self._settle() if self._doubts else NO_RULING
+        return self._settle(max(now - elapsed, now - LATE)) if self._doubts else NO_RULING
 
     def aside(self, job: Job) -> Ruling:
         """A job ended without a word about the network."""
@@ -130,7 +138,7 @@ class Outage:
             return self._still(ended, now, self.since)
         if not self._armed:
             return Ruling((ended,))
-        self._doubts.append((ended, self._is_witness(ended, now)))
+        self._doubts.append((ended, self._is_witness(ended, now), now))
         if self._is_out(now):
             return self._pause(now)
         if len(self._doubts) > self._most:
@@ -170,7 +178,7 @@ class Outage:
         )
 
     def _is_out(self, now: float) -> bool:
-        witnesses = [ended for ended, witness in self._doubts if witness]
+        witnesses = [ended for ended, witness, _ in self._doubts if witness]
         if len(witnesses) >= WITNESSES and len({ended.job.host for ended in witnesses}) >= HOSTS:
             return True
         return now - self._through_at >= QUIET and self._blind_hosts() >= HOSTS
@@ -179,7 +187,7 @@ class Outage:
         return len(
             {
                 ended.job.host
-                for ended, witness in self._doubts
+                for ended, witness, _ in self._doubts
                 if witness and ended.hop.error is not None and ended.hop.error.kind in BLIND
             }
         )
@@ -191,7 +199,7 @@ class Outage:
         self._trying = None
         last = self._doubts[-1][0].hop.error
         self.reason = "" if last is None else f"{last.kind}: {last.message}"
-        returned = [ended for ended, _ in self._doubts]
+        returned = [ended for ended, _, _ in self._doubts]
         self._doubts.clear()
         return Ruling((), returned)
 
@@ -203,7 +211,10 @@ class Outage:
         self._trying = None
         return seconds
 
-    def _settle(self) -> Ruling:
-        settled = [ended for ended, _ in self._doubts]
-        self._doubts.clear()
+    def _settle(self, until: float = inf) -> Ruling:
+        """What failed until then counts."""
+        doubts = self._doubts
+        settled = []
+        while doubts and doubts[0][2] <= until:
+            settled.append(doubts.popleft()[0])
         return Ruling(settled)
