@@ -31,7 +31,7 @@ from fetcher.robots import PATH, Robots
 from fetcher.seats import Seats
 from fetcher.settings import Settings
 from fetcher.sources.protocol import Source
-from fetcher.tuner import Tuner
+from fetcher.tuner import Found, Tuner
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,9 @@ class Engine:
         return self._outage
 
     @property
-    def slots_found(self) -> int | None:
-        """How many at once did best; None where nobody was to find out, or nothing was found yet."""
-        return self._tuner.base if self._tuner is not None and self._tuner.judged else None
+    def tuned(self) -> Found | None:
+        """How many at once did best; None where that was not to be found out."""
+        return self._tuner.found if self._tuner is not None else None
 
     @property
     def stopped(self) -> bool:
