@@ -21,6 +21,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from fetcher.client.exchange import Client
+from fetcher.client.names.tally import Lookups
 from fetcher.errors import ErrorKind
 from fetcher.frontier.frontier import Frontier, Waits
 from fetcher.hosts import Hosts
@@ -102,7 +103,13 @@ class Engine:
         self._robots = Robots(settings.sent_user_agent) if settings.robots else None
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(settings.slots)
-        self._client = Client(settings, hosts=hosts, wanted=lambda origin: self._frontier.expects(origin.host))
+        self._client = Client(
+            settings,
+            hosts=hosts,
+            names=settings,
+            wanted=lambda origin: self._frontier.expects(origin.host),
+            notice=notice,
+        )
         self._tuner = Tuner(settings.slots, clock()) if settings.concurrency == "auto" else None
         self._seats = Seats(settings.slots)
         if self._tuner is not None:
@@ -142,6 +149,11 @@ class Engine:
     def tuned(self) -> Found | None:
         """How many at once did best; None where that was not to be found out."""
         return self._tuner.found if self._tuner is not None else None
+
+    @property
+    def lookups(self) -> Lookups:
+        """What the lookups of names came to so far."""
+        return self._client.lookups
 
     @property
     def stopped(self) -> bool:

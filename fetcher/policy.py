@@ -176,6 +176,9 @@ class Policy:
         again = self._again(job, hop)
         if isinstance(again, Again):
             return again
+        if hop.error is not None and hop.error.kind is ErrorKind.BLOCKED:
+            # Nobody was asked, so it was no attempt.
+            return given_up(job, hop.error)
         attempt = self._attempt(job, hop, hop.error, again)
         return Result(job.request, hop, hop.error, job.hops, (*job.attempts, attempt))
 

@@ -237,6 +237,9 @@ class Robots:
     def _read(self, result: Result, now: float) -> _Rules:
         hop, status = result.hop, result.status
         error = result.error
+        if error is not None and error.kind is ErrorKind.BLOCKED and status is None:
+            # Its URLs are blocked for the same reason, which is the better word for it.
+            return _Rules("", True, error, 0.0, now)
         if hop is None or status is None:
             return _closed(f"{error.kind}: {error.message}" if error is not None else "no reply", now)
         if status == 429 or status >= 500:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetcher.client.config import ClientConfig
+from fetcher.client.names.config import NamesConfig
 from fetcher.frontier.config import FrontierConfig
 from fetcher.hosts import HostsConfig
 from fetcher.policy import PolicyConfig
@@ -23,6 +24,7 @@ ROOMS = (
     FrontierConfig,
     HostsConfig,
     ClientConfig,
+    NamesConfig,
     PolicyConfig,
     RobotsConfig,
     RecordConfig,
@@ -32,7 +34,15 @@ ROOMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    SourceConfig, FrontierConfig, HostsConfig, ClientConfig, PolicyConfig, RobotsConfig, RecordConfig, VerdictConfig
+    SourceConfig,
+    FrontierConfig,
+    HostsConfig,
+    ClientConfig,
+    NamesConfig,
+    PolicyConfig,
+    RobotsConfig,
+    RecordConfig,
+    VerdictConfig,
 ):
     """
     How to fetch. Every field has the default of the command's option of the same name.

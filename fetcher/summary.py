@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from fetcher.client.names.tally import Lookups
 from fetcher.frontier.frontier import Waits
 from fetcher.stats import Stats
 from fetcher.terminal import WIDTH, Pen, columns, counted, escaped, is_terminal, lasted, paced, sized
@@ -70,6 +71,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         excessive: Those are more than may be.
         waits: What was waited for.
         outage: Seconds for which there was no network.
+        lookups: What the lookups of names came to.
         tuned: How many requests at once `-c auto` found to do best.
     """
 
@@ -83,6 +85,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     excessive: bool = False
     waits: Waits | None = None
     outage: float = 0.0
+    lookups: Lookups | None = None
     tuned: Found | None = None
 
 
@@ -113,6 +116,7 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("errors", _errors(stats), width)
         yield from _row("latency", _latency(stats), width)
         yield from _row("bodies", _bodies(stats, facts), width)
+        yield from _row("dns", _dns(facts.lookups), width)
         yield from _row("again", _again(stats), width)
         yield from _row("slots", _slots(facts.tuned), width)
         yield from _worst(stats)
@@ -174,6 +178,19 @@ def _bodies(stats: Stats, facts: Facts) -> list[list[Span]]:
         return []
     speed = f" at {sized(stats.wire_size / facts.elapsed)}/s" if facts.elapsed > 0 else ""
     return [[(f"{sized(stats.size)} decoded", "")], [(f"{sized(stats.wire_size)} on the wire{speed}", "")]]
+
+
+def _dns(lookups: Lookups | None) -> list[list[Span]]:
+    """How often names were looked up, and how long that took; nothing if they never were."""
+    if lookups is None or not lookups.asked:
+        return []
+    items: list[list[Span]] = [[(counted(lookups.asked, "lookup"), "")]]
+    if lookups.spared:
+        items.append([(f"{counted(lookups.spared)} from memory", "")])
+    if lookups.failed:
+        items.append([(f"{counted(lookups.failed)} failed", FAILURE)])
+    times = [(name, lookups.times.quantile(QUANTILES[name]) or 0.0) for name in ("p50", "p90")]
+    return items + [[(f"{name} ", QUIET), (lasted(value), "")] for name, value in times]
 
 
 def _again(stats: Stats) -> list[list[Span]]:

@@ -28,18 +28,16 @@ ROOT = Path(fetcher.__file__).parents[1]
 
 HUNG_LOOKUPS = """
 import socket, threading
-from fetcher.client import resolver
+from fetcher.client.names import resolver
 from fetcher.cli import main
 
 def hang(*args, **options):
     threading.Event().wait()
 
-class NoAres:
-    def __init__(self):
-        raise RuntimeError("not here")
+def no_ares(*args):
+    raise ImportError("not here")
 
-resolver.AsyncResolver = NoAres
-resolver.Resolver.__init__.__kwdefaults__["system"] = hang
+resolver.Resolver.__init__.__kwdefaults__.update(ares=no_ares, system=hang)
 main.run()
 """
 """The command on a system whose resolver never answers, and does not hear that nobody asks any more."""

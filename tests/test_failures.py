@@ -26,7 +26,7 @@ from fetcher.client.exchange import Client
 from fetcher.client.failures import CERTIFICATES, ERRNOS, KINDS, error_of
 from fetcher.client.framing import FramingError
 from fetcher.client.heads import HeadError
-from fetcher.client.resolver import LookupFailedError
+from fetcher.client.names.askers import LookupFailedError
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Request
 from fetcher.policy import first_job

@@ -23,7 +23,7 @@ from fetcher.client import foundation
 from fetcher.client.config import ClientConfig
 from fetcher.client.foundation import MAX_HEADERS, Connector, Target, head_parser
 from fetcher.client.reply import Wire
-from fetcher.client.resolver import Resolver
+from fetcher.client.names.resolver import Resolver
 from fetcher.client.tls import make_context
 from fetcher.urls import parse_url
 from tests.conftest import MakeRawServer

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 
+from fetcher.client.names.tally import Lookups
 from fetcher.engine import GRACE, Engine
 from fetcher.errors import SourceError
 from fetcher.frontier.frontier import Waits
@@ -82,6 +83,11 @@ class LocalRun:
     def waits(self) -> Waits:
         """What was waited for so far."""
         return self._engine.waits
+
+    @property
+    def lookups(self) -> Lookups:
+        """What the lookups of names came to so far."""
+        return self._engine.lookups
 
     @property
     def outage(self) -> float:

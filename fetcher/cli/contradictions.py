@@ -23,6 +23,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("quiet", "progress", "show nothing, or show progress"),
     ("no_follow", "max_redirects", "follow none, or that many"),
     ("insecure", "cacert", "trust everyone, or that file"),
+    ("ipv4", "ipv6", "each wants its addresses only"),
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),

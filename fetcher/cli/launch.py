@@ -151,6 +151,7 @@ class Conductor:
             excessive=run.verdict.failed,
             waits=run.waits,
             outage=run.outage,
+            lookups=run.lookups,
             tuned=run.tuned,
         )
 

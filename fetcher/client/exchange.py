@@ -22,7 +22,9 @@ from fetcher.client.foundation import ClientTimeout, Connection, Connector, Targ
 from fetcher.client.phases import PHASES, Phases
 from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
-from fetcher.client.resolver import Resolver
+from fetcher.client.names.config import NamesConfig
+from fetcher.client.names.resolver import Resolver, refuse_literal
+from fetcher.client.names.tally import Lookups
 from fetcher.client.throttle import Throttle
 from fetcher.client.tls import Context, make_context
 from fetcher.errors import ErrorKind
@@ -50,6 +52,7 @@ class Client:
 
     Args:
         hosts: What is different for single hosts: their headers and timeouts.
+        names: How names become addresses.
         wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
             `slots` of them only wanted ones are kept.
 
@@ -62,13 +65,16 @@ class Client:
         config: ClientConfig,
         *,
         hosts: Hosts | None = None,
+        names: NamesConfig | None = None,
         wanted: Callable[[Origin], bool] = lambda _origin: False,
+        notice: Callable[[str], object] = log.warning,
     ) -> None:
         self._config = config
         self._hosts = hosts
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
-        self._resolver = Resolver()
+        self._resolver = Resolver(names, notice=notice)
+        self._blocks = names is not None and names.block_private
         pool: dict[str, Any] = {"keepalive_timeout": config.keepalive} if config.keepalive else {"force_close": True}
         # Made at once where a file of the user's is to be read, so that it is complained of before the first request.
         self._context: Context | None = make_context(config) if config.cacert is not None else None
@@ -82,6 +88,11 @@ class Client:
         self._idle = 0
         self.slots = config.slots
         self.budget = Budget(config.body_budget)
+
+    @property
+    def lookups(self) -> Lookups:
+        """What the lookups of names came to so far."""
+        return self._resolver.lookups
 
     async def close(self) -> None:
         """End every connection and lookup."""
@@ -126,6 +137,9 @@ class Client:
         origin = hop.job.url.origin
         target = self._targets.get(origin.text)
         if target is None:
+            if self._blocks:
+                # Before any proxy is asked to go there. A name's addresses are looked at when it is looked up.
+                refuse_literal(origin.host)
             if len(self._targets) >= TARGETS:
                 self._targets.clear()
             if origin.scheme == "https" and self._context is None:

@@ -18,11 +18,13 @@ from fetcher.client.codings import CodingError
 from fetcher.client.foundation import HttpProcessingError
 from fetcher.client.framing import FramingError
 from fetcher.client.heads import HeadError
-from fetcher.client.resolver import LookupFailedError
+from fetcher.client.names.addresses import BlockedError
+from fetcher.client.names.askers import LookupFailedError
 from fetcher.errors import ErrorKind
 from fetcher.model import Error
 
 KINDS: dict[type[BaseException], ErrorKind] = {
+    BlockedError: ErrorKind.BLOCKED,
     LookupFailedError: ErrorKind.DNS,
     socket.gaierror: ErrorKind.DNS,
     socket.herror: ErrorKind.DNS,

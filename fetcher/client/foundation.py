@@ -5,6 +5,8 @@ What we lean on, and what `tests/test_foundation.py` therefore holds:
 
 - `TCPConnector._wrap_create_connection` connects a socket that `socket_factory` made and gives it to the loop, or
   closes it;
+- `TCPConnector._resolve_host` gives the addresses of every connection, and those are what `_wrap_create_connection` has
+  in `addr_infos`, from which it takes what failed for its next try;
 - `BaseConnector._factory` makes the protocol of a new connection, so that it can be our `Wire`;
 - `TCPConnector.connect(request, traces, timeout)` reads from `request` what `Target` has: `connection_key`,
   `url.raw_host`, `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
@@ -17,13 +19,16 @@ What we lean on, and what `tests/test_foundation.py` therefore holds:
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
 import socket
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientTimeout, TCPConnector
+from aiohttp import ClientConnectionError, ClientConnectorError, ClientTimeout, TCPConnector
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
@@ -31,6 +36,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
 from yarl import URL
 
+from fetcher.client.names.resolver import Resolver
+from fetcher.client.phases import PHASES
 from fetcher.model import Origin
 
 if TYPE_CHECKING:
@@ -45,6 +52,11 @@ __all__ = [
     "Target",
     "head_parser",
 ]
+
+WAYLESS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What a family that this machine does not have fails with."""
+
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
 
 MAX_LINE = 128 * 1024
 """Bytes of a status or header line; curl stops at 100 KiB."""
@@ -65,15 +77,40 @@ class Connector(TCPConnector):
         self,
         wire: Callable[[asyncio.AbstractEventLoop], ResponseHandler],
         *,
+        resolver: Resolver,
         window: int | None = None,
         **options: Any,
     ) -> None:
         # Names are cached by our own resolver, which also caches failures.
-        super().__init__(use_dns_cache=False, socket_factory=partial(_make_socket, window=window), **options)
+        self._names = resolver
+        super().__init__(use_dns_cache=False, resolver=resolver, socket_factory=partial(_make_socket, window=window), **options)
         self._factory = partial(wire, self._loop)
         self._libuv = type(self._loop).__module__.startswith("uvloop")
 
-    async def _wrap_create_connection(self, *args: Any, **options: Any) -> Any:
+    async def _resolve_host(self, host: str, port: int, traces: object = None) -> list[ResolveResult]:
+        """The addresses to connect to, literal ones too, as our resolver says."""
+        del traces  # there are none
+        if self._closed:
+            raise ClientConnectionError("Connector is closed")
+        return await self._names.resolve(host, port, trusted=_TO_PROXY.get())
+
+    async def _wrap_create_connection(self, *args: Any, addr_infos: list[Any], **options: Any) -> Any:
+        """
+        A transport and its protocol, once each address was tried, if need be.
+
+        aiohttp would try those behind the first a second time, then those behind the second, and so on. That is right
+        after a handshake that failed, since the race for a connection has one winner only, and for nothing else.
+        """
+        try:
+            return await self._connect(*args, addr_infos=addr_infos, **options)
+        except ClientConnectorError as error:
+            phases = PHASES.get()
+            if phases is None or phases.tls_started is not None:
+                raise
+            addr_infos.clear()
+            raise _telling(error) from error
+
+    async def _connect(self, *args: Any, **options: Any) -> Any:
         """
         A transport and its protocol, as aiohttp makes them; on uvloop nobody else holds the descriptor then.
 
@@ -95,6 +132,20 @@ class Connector(TCPConnector):
                     one.detach()
 
 
+def _telling(error: ClientConnectorError) -> ClientConnectorError:
+    """
+    The error that says most, of all the addresses that were tried.
+
+    Where they failed differently, there is only a text of them. That a family has no way out of this machine says less
+    than what an address that was reached did.
+    """
+    numbers = [int(number) for number in _NUMBERS.findall(str(error.os_error))]
+    if error.os_error.errno is not None or not numbers:
+        return error
+    number = next((number for number in numbers if number not in WAYLESS), numbers[0])
+    return ClientConnectorError(error._conn_key, OSError(number, str(error.os_error)))
+
+
 class _Socket(socket.socket):
     """A socket that knows whether it was closed by hand."""
 
@@ -104,6 +155,9 @@ class _Socket(socket.socket):
         self.given_up = True
         super().close()
 
+
+_TO_PROXY: ContextVar[bool] = ContextVar("to_proxy", default=False)
+"""Whether the current task connects to a proxy, which the user named."""
 
 _MADE: ContextVar[list[_Socket] | None] = ContextVar("made", default=None)
 """The sockets of the connection that the current task is making."""

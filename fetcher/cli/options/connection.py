@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import click
+
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import FilePath, Seconds
+from fetcher.cli.values import FilePath, Seconds, Text
 from fetcher.client.config import ClientConfig
+from fetcher.client.names.config import RESOLVERS, NamesConfig
 from fetcher.robots import RobotsConfig
 
 connection_options = group(
@@ -26,6 +29,29 @@ connection_options = group(
         "--keepalive", room=ClientConfig, type=Seconds(), metavar="TIME", help="How long an idle connection is kept."
     ),
     alias("--no-keepalive", of="keepalive", means=0.0, help="Close each connection after its reply."),
+    setting(
+        "--resolve",
+        room=NamesConfig,
+        multiple=True,
+        type=Text(),
+        metavar="HOST:PORT:ADDR",
+        help="Connect to this address for that host and port; * is every host. Repeatable.",
+    ),
+    setting(
+        "--resolver",
+        room=NamesConfig,
+        type=click.Choice(RESOLVERS),
+        metavar="NAME",
+        help="Who looks up names: aiodns, the system, or auto: aiodns, and the system where that has trouble.",
+    ),
+    setting("--dns-timeout", room=NamesConfig, type=Seconds(), metavar="TIME", help="How long a lookup may take."),
+    flag("-4", "--ipv4", room=NamesConfig, help="Use IPv4 addresses only."),
+    flag("-6", "--ipv6", room=NamesConfig, help="Use IPv6 addresses only."),
+    flag(
+        "--block-private",
+        room=NamesConfig,
+        help="Connect to no address that is not on the public internet, whatever leads there.",
+    ),
     flag(
         "--robots",
         room=RobotsConfig,
