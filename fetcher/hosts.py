@@ -68,7 +68,7 @@ class HostsConfig:
     def __post_init__(self) -> None:
         names: dict[str, str] = {}
         for name in self.hosts:
-            other = names.setdefault(_canonical(name), name)
+            other = names.setdefault(canonical_host(name), name)
             if other != name:
                 raise UsageError(f"hosts: {other!r} and {name!r} are one host; leave one of them out")
 
@@ -77,7 +77,7 @@ class Hosts:
     """The tables, looked up by a host's name."""
 
     def __init__(self, config: HostsConfig) -> None:
-        self._names = {_canonical(name): name for name in config.hosts}
+        self._names = {canonical_host(name): name for name in config.hosts}
         self._tables = {key: config.hosts[name] for key, name in self._names.items()}
         self._find = lru_cache(maxsize=KNOWN)(self._search)
 
@@ -105,9 +105,12 @@ class Hosts:
         return key
 
 
-def _canonical(name: str) -> str:
+def canonical_host(name: str, option: str = "hosts") -> str:
     """
-    A host's name as URLs have it in the end: ASCII, lower case.
+    A host's name as URLs have it in the end: ASCII, lower case; also one that begins with `*.`.
+
+    Args:
+        option: Where it was written, for the message.
 
     Raises:
         UsageError: No URL can have such a host.
@@ -119,11 +122,13 @@ def _canonical(name: str) -> str:
         bracketed = f"[{host}]" if host.count(":") > 1 and host[0] != "[" and "/" not in host else host
         url, user = parse_url(f"http://{bracketed}/")
     except UrlError as error:
-        raise UsageError(f"hosts: {name!r} is no host ({error}); write a name, an address, or *.example.com") from error
+        raise UsageError(
+            f"{option}: {name!r} is no host ({error}); write a name, an address, or *.example.com"
+        ) from error
     # A port may be the one that URLs leave out, and a fragment is never a part of one.
     port = bracketed.rpartition("]")[2] if ":" in url.origin.host else host
     if user is not None or url.target != "/" or ":" in port or "#" in host:
-        raise UsageError(f"hosts: {name!r} is more than a host; write the name alone, without scheme, port and path")
+        raise UsageError(f"{option}: {name!r} is more than a host; write the name alone, without scheme, port and path")
     if below and ":" in url.origin.host:
-        raise UsageError(f"hosts: {name!r} is no host (no host is below an address); write the address alone")
+        raise UsageError(f"{option}: {name!r} is no host (no host is below an address); write the address alone")
     return f"{BELOW}{url.origin.host}" if below else url.origin.host

@@ -18,17 +18,32 @@ from fetcher.errors import UsageError
 
 _DEMO = "the demo brings its own list and requests"
 
+_BODIES = "a request has one body"
+_NO_BODY = "ask for the head, or send a body"
+
 RIVALS: tuple[tuple[str, str, str], ...] = (
     ("quiet", "verbose", "say less, or say more"),
     ("quiet", "progress", "show nothing, or show progress"),
     ("no_follow", "max_redirects", "follow none, or that many"),
+    ("data", "data_json", _BODIES),
+    ("data", "form", _BODIES),
+    ("data_json", "form", _BODIES),
+    ("head", "data", _NO_BODY),
+    ("head", "data_json", _NO_BODY),
+    ("head", "form", _NO_BODY),
     ("insecure", "cacert", "trust everyone, or that file"),
+    ("insecure", "system_certs", "trust everyone, or the system"),
+    ("insecure", "insecure_host", "trust everyone, or one more"),
+    ("system_certs", "cacert", "trust the system, or that file"),
     ("ipv4", "ipv6", "each wants its addresses only"),
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),
     ("demo", "method", _DEMO),
     ("demo", "data", _DEMO),
+    ("demo", "data_json", _DEMO),
+    ("demo", "form", _DEMO),
+    ("demo", "range", _DEMO),
     ("demo", "param", _DEMO),
     ("demo", "robots", _DEMO),
     ("demo", "output", "the demo is for looking at"),
@@ -64,6 +79,8 @@ def settle(context: click.Context) -> dict[str, Any]:
         if first == second:
             raise _contradiction(context, params[one], params[other], why)
         loser = one if first > second else other
+        if isinstance(alias := params[loser], Alias):
+            loser = alias.of
         values[loser] = params[loser].type_cast_value(context, params[loser].default)
         ranks[loser] = None
     return values

@@ -24,7 +24,7 @@ from fetcher.cli.options.option import Alias, Setting
 from fetcher.cli.status import ExitStatus
 from fetcher.cli.values import MinSpeed, Rate, Seconds, Size, Speed, Value
 from fetcher.client.request_heads import RequestHeads, shown_head
-from fetcher.client.tls import make_context
+from fetcher.client.tls import Trust
 from fetcher.errors import SinkError
 from fetcher.hosts import HostConfig, Hosts
 from fetcher.model import IDEMPOTENT, UNCONNECTED, Request, Url
@@ -51,7 +51,7 @@ NO_LIMIT = "no limit"
 NOTHING = ("none",)
 """What `--retry-on none` is."""
 
-UNREPEATED = frozenset({"data"})
+UNREPEATED = frozenset({"data", "data_json", "form"})
 """Options whose values are not told beside their names: the body may be long, and may be a secret."""
 
 
@@ -69,9 +69,8 @@ def explain(sources: tuple[str, ...], settings: Settings, output: OutputConfig, 
     Raises:
         AfetchError: The run could not begin: an input cannot be read, a file of certificates is none.
     """
-    if settings.cacert is not None:
-        # For its complaint.
-        make_context(settings)
+    # For its complaint.
+    Trust(settings)
     paper = Paper(Pen(1), colour=is_terminal(1) and not os.environ.get("NO_COLOR"))
     entries = Entries(settings, said.config)
     count = run_loop(_tell_entries(sources, settings, entries, paper))
@@ -201,6 +200,8 @@ def _retries(settings: Settings, retries: int, method: str) -> str:
 def _trust(settings: Settings) -> str:
     if settings.insecure:
         return "every certificate"
+    if settings.system_certs:
+        return "the system's authorities"
     return "certifi's authorities" if settings.cacert is None else f"the authorities in {settings.cacert}"
 
 

@@ -115,6 +115,11 @@ class Conductor:
             self._display.note(
                 "certificates are not verified (--insecure): anyone on the way can read and change replies"
             )
+        elif self._settings.insecure_hosts:
+            hosts = ", ".join(self._settings.insecure_hosts)
+            self._display.note(
+                f"certificates of {hosts} are not verified (--insecure-host): anyone on the way can read and change it"
+            )
         if self._settings.slots < self._wanted:
             self._display.note(
                 f"{counted(self._settings.slots, 'request')} at once instead of {self._wanted:,}: "
@@ -151,8 +156,8 @@ class Conductor:
             excessive=run.verdict.failed,
             waits=run.waits,
             outage=run.outage,
-            lookups=run.lookups,
             tuned=run.tuned,
+            lookups=run.lookups,
         )
 
     def _reason(self) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import click
@@ -83,6 +84,22 @@ class Text(Value[str]):
 
     def read(self, text: str) -> str:
         return text
+
+
+class Secret(Value[str]):
+    """A credential, or `@` and the file that has it, without the line's end behind it."""
+
+    name = "secret"
+    forms = "text, or @FILE with a file of text that can be read"
+    secret = True
+
+    def read(self, text: str) -> str:
+        if not text.startswith("@"):
+            return text
+        try:
+            return Path(text[1:]).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ValueError from error
 
 
 class FilePath(Value[str]):
@@ -287,8 +304,10 @@ class Pair(Value[tuple[str, str]]):
     """A key and its value, which may be empty."""
 
     name = "pair"
-    forms = "a parameter: write KEY=VALUE"
     secret = True
+
+    def __init__(self, forms: str = "a parameter: write KEY=VALUE") -> None:
+        self.forms = forms
 
     def read(self, text: str) -> tuple[str, str]:
         key, equals, value = text.partition("=")

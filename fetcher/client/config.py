@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
 from fetcher import __version__
+from fetcher.client.proxies import Proxies, proxy_variables
+from fetcher.client.trust import TrustConfig
 from fetcher.errors import UsageError
 
 MIB = 1024 * 1024
@@ -19,7 +21,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientConfig:
+class ClientConfig(TrustConfig):
     """
     How to speak to servers.
 
@@ -31,19 +33,21 @@ class ClientConfig:
         read_timeout: Seconds of silence while a reply is awaited or read; 0 is none.
         keepalive: Seconds that an idle connection is kept; 0 closes each after its reply.
         max_size: Bytes of a decoded body that are kept before the reply is `too-large`; 0 is no limit.
-        body_budget: Bytes of memory for all bodies in flight and waiting to be written. Half of them are counted, and
-            reading pauses above that.
         max_ratio: How many times as large as what arrived a body may become by decoding, above 50 MB; beyond that the
             reply is `too-large`. 0 is no limit.
         compress: Ask for replies in a content coding. What comes in one is decoded either way.
+        body_budget: Bytes of memory for all bodies in flight and waiting to be written. Half of them are counted, and
+            reading pauses above that.
         headers: Sent with every request. A name given here replaces our own header of that name; None as its value
             drops it.
         user_agent: The User-Agent header.
-        cacert: A PEM file of certificate authorities to trust instead of certifi's.
-        insecure: Trust every certificate.
         limit_rate: Bytes a second of all replies together, heads and bodies as received; None is no limit.
         min_speed: (Bytes a second, seconds): a reply that is slower than that on average over so many seconds is
             `too-slow`, from its first byte on. None is no such demand.
+        proxy: What every request goes through: `http://user:password@host:port`, or https, socks4, socks5. Empty is
+            none; None is what the environment says.
+        no_env: Heed no variables of the environment: neither those of proxies nor others that are not afetch's own.
+        proxy_variables: What the environment says of proxies (`http_proxy` and its like), read when this is made.
     """
 
     concurrency: int | Literal["auto"] = 50
@@ -53,17 +57,19 @@ class ClientConfig:
     read_timeout: float = 30.0
     keepalive: float = 15.0
     max_size: int = 50 * MIB
+    max_ratio: int = 1_000
+    compress: bool = True
     body_budget: int = 256 * MIB
     headers: tuple[tuple[str, str | None], ...] = ()
     user_agent: str = f"afetch/{__version__}"
-    cacert: str | None = None
-    max_ratio: int = 1_000
-    compress: bool = True
-    insecure: bool = False
     limit_rate: float | None = None
     min_speed: tuple[int, float] | None = None
+    proxy: str | None = field(default=None, repr=False)
+    no_env: bool = False
+    proxy_variables: tuple[tuple[str, str], ...] = field(default_factory=proxy_variables, repr=False)
 
     def __post_init__(self) -> None:
+        TrustConfig.__post_init__(self)
         if self.slots < 1:
             raise UsageError(f"concurrency must be at least 1, not {self.slots}")
         for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size", "max_ratio"):
@@ -77,8 +83,18 @@ class ClientConfig:
                 raise UsageError(f"min_speed needs bytes and seconds above 0, not {speed} and {seconds}; None is none")
         for name, value in (*self.headers, ("User-Agent", self.user_agent)):
             check_header(name, value or "")
-        if self.cacert is not None and self.insecure:
-            raise UsageError("cacert and insecure contradict each other: trust that file, or trust everyone")
+        # For its complaint.
+        _ = self.proxies
+
+    @property
+    def proxies(self) -> Proxies:
+        """
+        Which proxy a URL goes through.
+
+        Raises:
+            UsageError: One that was named cannot be.
+        """
+        return Proxies(self.proxy, () if self.no_env else self.proxy_variables)
 
     @property
     def slots(self) -> int:

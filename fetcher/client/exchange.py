@@ -19,17 +19,19 @@ from fetcher.client.budget import Budget
 from fetcher.client.config import ClientConfig
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
-from fetcher.client.phases import PHASES, Phases
+from fetcher.client.phases import PHASES, Phases, ProxyPhases
 from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver, refuse_literal
 from fetcher.client.names.tally import Lookups
 from fetcher.client.throttle import Throttle
-from fetcher.client.tls import Context, make_context
+from fetcher.client.uploads import Upload, Uploads
+from fetcher.client.tls import Trust
+from fetcher.client.tunnel import CREDENTIALS_WANTED, TunnelError, Way, unwelcome
 from fetcher.errors import ErrorKind
 from fetcher.hosts import Hosts
-from fetcher.model import IDEMPOTENT, Error, Hop, Job, Origin, Timings
+from fetcher.model import IDEMPOTENT, Error, Form, Hop, Job, Origin, Timings
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +78,7 @@ class Client:
         self._resolver = Resolver(names, notice=notice)
         self._blocks = names is not None and names.block_private
         pool: dict[str, Any] = {"keepalive_timeout": config.keepalive} if config.keepalive else {"force_close": True}
-        # Made at once where a file of the user's is to be read, so that it is complained of before the first request.
-        self._context: Context | None = make_context(config) if config.cacert is not None else None
+        self._trust = Trust(config)
         self._throttle = Throttle(config.limit_rate, self._loop) if config.limit_rate is not None else None
         if self._throttle is not None:
             pool["window"] = self._throttle.window
@@ -85,6 +86,8 @@ class Client:
         self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
         self._targets: dict[str, Target] = {}
         self._heads = RequestHeads(config, hosts)
+        self._uploads = Uploads(self._loop)
+        self._proxies = config.proxies or None
         self._idle = 0
         self.slots = config.slots
         self.budget = Budget(config.body_budget)
@@ -98,6 +101,7 @@ class Client:
         """End every connection and lookup."""
         if self._throttle is not None:
             self._throttle.close()
+        await self._uploads.close()
         await self._connector.close()
         await self._resolver.close()
 
@@ -111,6 +115,8 @@ class Client:
             asyncio.CancelledError: The run is being ended; the connection is closed.
         """
         hop = _Exchange(job, self._timeout(job))
+        if isinstance(job.body, Form) and (refusal := await self._uploads.check(job.body)) is not None:
+            return hop.unconnected(refusal)
         while True:
             try:
                 connection = await self._connect(hop)
@@ -123,6 +129,8 @@ class Client:
             # The server had closed this connection while it was idle: say it again on the next one, uncounted. Each try
             # takes one out of the pool, so this ends with a fresh one.
             if not stale or job.method not in IDEMPOTENT:
+                if self._proxies is not None and (refusal := self._proxy_refusal(job, reply)) is not None:
+                    return hop.unconnected(refusal)
                 return hop.ended(reply, wire, reused=reused)
 
     def _timeout(self, job: Job) -> float:
@@ -142,11 +150,8 @@ class Client:
                 refuse_literal(origin.host)
             if len(self._targets) >= TARGETS:
                 self._targets.clear()
-            if origin.scheme == "https" and self._context is None:
-                self._context = make_context(self._config)
-            target = Target(origin, self._context if origin.scheme == "https" else None)
-            self._targets[origin.text] = target
-        hop.phases = Phases()
+            target = self._targets[origin.text] = self._target(origin)
+        hop.phases = Phases() if target.way is None else ProxyPhases()
         PHASES.set(hop.phases)
         hop.begun = perf_counter()
         patience = self._patience
@@ -156,6 +161,26 @@ class Client:
         connection = await self._connector.connect(cast("Any", target), [], patience)
         hop.connected = perf_counter()
         return connection
+
+    def _target(self, origin: Origin) -> Target:
+        """What the connector asks about an origin."""
+        context = self._trust.context(origin.host) if origin.scheme == "https" else None
+        proxy = self._proxies.find(origin) if self._proxies is not None else None
+        if proxy is None:
+            return Target(origin, context)
+        outer = self._trust.context(proxy.host) if proxy.scheme == "https" else None
+        return Target(origin, context, Way(proxy, origin, outer, context, self._config.sent_user_agent))
+
+    def _proxy_refusal(self, job: Job, reply: Reply) -> Error | None:
+        """What a reply is that only a proxy gives, and none of the host's: it asks for credentials."""
+        if reply.head is None or reply.head.status != CREDENTIALS_WANTED or self._proxies is None:
+            return None
+        proxy = self._proxies.find(job.url.origin)
+        if proxy is None or not proxy.forwards(job.url.origin):
+            return None
+        if reply.body is not None:
+            self.budget.give(len(reply.body))
+        return Error(ErrorKind.PROXY, unwelcome(proxy), lasting=True)
 
     async def _converse(self, hop: _Exchange, connection: Connection, wire: Wire) -> Reply:
         """Say the request, hear the reply, give the connection back."""
@@ -167,9 +192,11 @@ class Client:
         ours = job.request.ours
         limit = OWN_SIZE if ours else self._config.max_size
         ratio = self._config.max_ratio
-        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, ratio=ratio, clip=ours)
+        skip = job.request.fallback is not None
+        reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, ratio=ratio, clip=ours, skip=skip)
         transport = connection.transport
         watch: _Watch | None = None
+        upload: Upload | None = None
         whole = False
         try:
             if transport is None or transport.is_closing():
@@ -181,6 +208,8 @@ class Client:
                 if throttle is not None:
                     throttle.begin(reply)
                 wire.attend(reply)
+                if isinstance(job.body, Form):
+                    upload = self._uploads.begin(job.body, wire, reply)
             if not reply.done.done():
                 watch = _Watch(reply, cast("asyncio.Transport", transport), hop, self._config, self._loop)
                 await reply.done
@@ -192,7 +221,12 @@ class Client:
             if throttle is not None:
                 throttle.end(reply)
             reply.free()
-            self._release(connection, wire, job.url.origin, keep=whole and reply.keeps)
+            keep = whole and reply.keeps
+            if upload is not None:
+                # What is left of a body would be taken for the next request.
+                keep = keep and upload.whole
+                upload.stop()
+            self._release(connection, wire, job.url.origin, keep=keep)
             self.budget.arrived(reply.settle(kept=whole), reply, kept=whole and reply.body is not None)
         return reply
 
@@ -212,9 +246,13 @@ class Client:
         self._idle -= 1
 
     def _connect_error(self, hop: _Exchange, exc: Exception) -> Error:
+        if isinstance(exc, TunnelError):
+            return exc.error
         if isinstance(exc, TimeoutError):
             if perf_counter() >= hop.deadline - SHORTEST:
                 return Error(ErrorKind.TIMEOUT, f"no connection within {hop.timeout:g} s in all (--timeout)")
+            if isinstance(hop.phases, ProxyPhases) and hop.phases.tunnel_opened is None:
+                return self._late_proxy(hop.job.url.origin, hop.phases)
             if hop.phases.dns_started is not None and hop.phases.dns_ended is None:
                 seconds = f"{self._config.connect_timeout:g} s"
                 return Error(ErrorKind.DNS, f"the lookup took longer than {seconds} (--connect-timeout)")
@@ -225,6 +263,14 @@ class Client:
         if error.kind == ErrorKind.INTERNAL:
             log.debug("while connecting to %s", hop.job.url.origin.text, exc_info=exc)
         return error
+
+    def _late_proxy(self, origin: Origin, phases: ProxyPhases) -> Error:
+        """What took too long before a way was open. A proxy that was reached may well wait for the origin itself."""
+        proxy = self._proxies.find(origin) if self._proxies is not None else None
+        seconds = f"{self._config.connect_timeout:g} s (--connect-timeout)"
+        if phases.proxy_reached is None:
+            return Error(ErrorKind.PROXY, f"{proxy}: no connection within {seconds}")
+        return Error(ErrorKind.CONNECT_TIMEOUT, f"{proxy} opened no way to {origin.host} within {seconds}")
 
 
 class _Exchange:

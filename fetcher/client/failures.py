@@ -25,6 +25,7 @@ from fetcher.model import Error
 
 KINDS: dict[type[BaseException], ErrorKind] = {
     BlockedError: ErrorKind.BLOCKED,
+    BlockedError: ErrorKind.BLOCKED,
     LookupFailedError: ErrorKind.DNS,
     socket.gaierror: ErrorKind.DNS,
     socket.herror: ErrorKind.DNS,

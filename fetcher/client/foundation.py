@@ -10,9 +10,12 @@ What we lean on, and what `tests/test_foundation.py` therefore holds:
 - `BaseConnector._factory` makes the protocol of a new connection, so that it can be our `Wire`;
 - `TCPConnector.connect(request, traces, timeout)` reads from `request` what `Target` has: `connection_key`,
   `url.raw_host`, `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
+- `TCPConnector._create_connection(request, traces, timeout)` comes to a protocol, and `_create_direct_connection` with
+  the same arguments to a transport and its protocol;
 - `Connection` has `protocol`, `release()` and `close()`; the pool asks a protocol for `should_close` and
   `is_connected()`;
-- `ResponseHandler` has no parser before one is set, and closes its transport on `close()` and `abort()`;
+- `ResponseHandler` has no parser before one is set, and closes its transport on `close()` and `abort()`; its
+  `_drain_helper()` returns when the transport takes more, and raises ConnectionError when that is gone;
 - `HttpResponseParser` with `response_with_body=False` reads one head after the other, and stops where a head ends.
 """
 
@@ -22,10 +25,10 @@ import asyncio
 import errno
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import ClientConnectionError, ClientConnectorError, ClientTimeout, TCPConnector
 from aiohttp.abc import ResolveResult
@@ -86,6 +89,23 @@ class Connector(TCPConnector):
         super().__init__(use_dns_cache=False, resolver=resolver, socket_factory=partial(_make_socket, window=window), **options)
         self._factory = partial(wire, self._loop)
         self._libuv = type(self._loop).__module__.startswith("uvloop")
+
+    def _create_connection(
+        self, req: Any, traces: list[Any], timeout: ClientTimeout
+    ) -> Coroutine[Any, Any, ResponseHandler]:
+        """The protocol of a new connection, which may lead through a proxy."""
+        way: Way | None = req.way
+        if way is None:
+            return super()._create_connection(req, traces, timeout)
+
+        async def connect() -> tuple[asyncio.Transport, ResponseHandler]:
+            token = _TO_PROXY.set(True)
+            try:
+                return await self._create_direct_connection(cast("Any", way.door), traces, timeout)
+            finally:
+                _TO_PROXY.reset(token)
+
+        return way.open(connect, self._factory)
 
     async def _resolve_host(self, host: str, port: int, traces: object = None) -> list[ResolveResult]:
         """The addresses to connect to, literal ones too, as our resolver says."""
@@ -175,22 +195,49 @@ def _make_socket(address: tuple[Any, ...], *, window: int | None) -> socket.sock
     return one
 
 
+class Way(Protocol):
+    """How an origin is reached that is not connected to directly."""
+
+    @property
+    def proxy(self) -> Hashable:
+        """What its connections have in common beside the origin."""
+
+    @property
+    def forwards(self) -> bool:
+        """They are for every origin."""
+
+    @property
+    def door(self) -> Target:
+        """What is connected to instead."""
+
+    def open(
+        self,
+        connect: Callable[[], Awaitable[tuple[asyncio.Transport, ResponseHandler]]],
+        fresh: Callable[[], ResponseHandler],
+    ) -> Coroutine[Any, Any, ResponseHandler]:
+        """The protocol of a connection that carries requests, from what connects to `door` and what makes another."""
+
+
 class Target:
     """What the connector asks about a request before there is a connection. One an origin, not one a request."""
 
-    __slots__ = ("connection_key", "host", "port", "proxy", "request_info", "server_hostname", "ssl", "url")
+    __slots__ = ("connection_key", "host", "port", "proxy", "request_info", "server_hostname", "ssl", "url", "way")
 
-    def __init__(self, origin: Origin, context: SSLContext | None) -> None:
+    def __init__(self, origin: Origin, context: SSLContext | None, way: Way | None = None) -> None:
         self.url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port, path="/")
         self.host = origin.host
         self.port = origin.port
         self.ssl: SSLContext | bool = context or True
         self.server_hostname = None
+        # aiohttp's own way through a proxy asks for a whole request of its session, and knows no SOCKS.
         self.proxy = None
+        self.way = way
         self.request_info = None
-        self.connection_key: ConnectionKey = ConnectionKey(
-            origin.host, origin.port, context is not None, self.ssl, None, None, None
-        )
+        key = ConnectionKey(origin.host, origin.port, context is not None, self.ssl, None, None, None)
+        if way is not None:
+            # Whatever tells proxies apart will do there. It also tells these connections from direct ones.
+            key = (way.door.connection_key if way.forwards else key)._replace(proxy=cast("Any", way.proxy))
+        self.connection_key: ConnectionKey = key
 
     def is_ssl(self) -> bool:
         """Whether TLS comes before HTTP."""

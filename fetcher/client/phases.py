@@ -21,6 +21,17 @@ class Phases:
         self.tls_started: float | None = None
 
 
+class ProxyPhases(Phases):
+    """Those of a connection through a proxy: when that was reached, and when it had opened the way."""
+
+    __slots__ = ("proxy_reached", "tunnel_opened")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proxy_reached: float | None = None
+        self.tunnel_opened: float | None = None
+
+
 PHASES: ContextVar[Phases | None] = ContextVar("phases", default=None)
 """Of the connection that the current task is making."""
 

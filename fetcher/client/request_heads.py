@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fetcher.client.config import ClientConfig
 from fetcher.hosts import Hosts
-from fetcher.model import Job, Origin
+from fetcher.model import Form, Job, Origin
 
 LENGTH_ALWAYS = frozenset({"POST", "PUT", "PATCH"})
 """Methods that say `Content-Length: 0` when they have no body (RFC 9110 8.6)."""
@@ -66,14 +66,15 @@ class RequestHeads:
     def __init__(self, config: ClientConfig, hosts: Hosts | None = None) -> None:
         self._config = config
         self._hosts = hosts
+        self._proxies = config.proxies or None
         self._ready: dict[tuple[str, str, bool], tuple[bytes, bytes]] = {}
 
     def request(self, job: Job) -> bytes:
-        """What goes onto the wire for a job's next hop."""
+        """What goes onto the wire for a job's next hop; of a form only the head."""
         origin = job.url.origin
         if job.body is not None or job.request.headers:
             before, behind = self._head(job.method, origin, job.request.headers, job.body, trusted=job.trusted)
-            return b"".join((before, job.url.target.encode("ascii"), behind, job.body or b""))
+            return b"".join((before, job.url.target.encode("ascii"), behind, job.body if isinstance(job.body, bytes) else b""))
         key = (origin.text, job.method, job.trusted)
         ready = self._ready.get(key)
         if ready is None:
@@ -87,7 +88,7 @@ class RequestHeads:
         method: str,
         origin: Origin,
         own: tuple[tuple[str, str], ...],
-        body: bytes | None,
+        body: bytes | Form | None,
         *,
         trusted: bool,
     ) -> tuple[bytes, bytes]:
@@ -111,13 +112,20 @@ class RequestHeads:
         ]
         if not config.keepalive:
             ours.append(("Connection", "close"))
+        start = ""
+        proxy = self._proxies.find(origin) if self._proxies is not None else None
+        if proxy is not None and proxy.forwards(origin):
+            # A proxy is told the whole URL (RFC 9112 3.2.2).
+            start = f"http://{origin.authority}"
+            if proxy.authorization is not None:
+                ours.append(("Proxy-Authorization", proxy.authorization))
         headers = [header for header in ours if header[0].lower() not in names]
         headers.extend(given)
         if "content-length" not in names and (body is not None or method in LENGTH_ALWAYS):
-            headers.append(("Content-Length", str(len(body or b""))))
+            headers.append(("Content-Length", str(0 if body is None else len(body))))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         # A header that is no UTF-8 goes out as the shell gave it.
-        return f"{method} ".encode("ascii"), f" HTTP/1.1\r\n{lines}\r\n".encode("utf-8", "surrogateescape")
+        return f"{method} {start}".encode("ascii"), f" HTTP/1.1\r\n{lines}\r\n".encode("utf-8", "surrogateescape")
 
 
 def _over(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import FilePath, Seconds, Text
+from fetcher.cli.values import FilePath, Seconds, Secret, Text
 from fetcher.client.config import ClientConfig
 from fetcher.client.names.config import RESOLVERS, NamesConfig
 from fetcher.robots import RobotsConfig
@@ -19,12 +19,46 @@ connection_options = group(
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file instead of certifi's.",
     ),
+    flag("--system-certs", room=ClientConfig, help="Trust whom the system trusts, instead of certifi's list."),
+    setting(
+        "--cert",
+        room=ClientConfig,
+        type=FilePath(),
+        metavar="FILE",
+        help="Our certificate, for servers that ask for one: PEM, with those in between and, without --key, its key.",
+    ),
+    setting("--key", room=ClientConfig, type=FilePath(), metavar="FILE", help="Its private key, PEM."),
+    setting(
+        "--key-password",
+        room=ClientConfig,
+        type=Secret(),
+        metavar="TEXT|@FILE",
+        help="What opens an encrypted key. @FILE and AFETCH_KEY_PASSWORD keep it out of the list of processes.",
+    ),
     flag(
         "-k",
         "--insecure",
         room=ClientConfig,
         help="Trust every certificate: anyone on the way can read and change all.",
     ),
+    setting(
+        "--insecure-host",
+        room=ClientConfig,
+        field="insecure_hosts",
+        type=Text(),
+        multiple=True,
+        metavar="HOST",
+        help="Trust every certificate of this host only. Repeatable.",
+    ),
+    setting(
+        "-x",
+        "--proxy",
+        room=ClientConfig,
+        type=Text(),
+        metavar="URL",
+        help="Go through this proxy (http, https, socks4, socks5), as in socks5://user:password@host:1080; '' is none.",
+    ),
+    flag("--no-env", room=ClientConfig, help="Heed no http_proxy, https_proxy, all_proxy, no_proxy."),
     setting(
         "--keepalive", room=ClientConfig, type=Seconds(), metavar="TIME", help="How long an idle connection is kept."
     ),
