@@ -29,6 +29,7 @@ CURABLE = (
     "refused",
     "unreachable",
     "connect-timeout",
+    "proxy",
     "disconnected",
     "read-timeout",
     "timeout",
@@ -59,6 +60,9 @@ BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.T
 
 OURS = frozenset({ErrorKind.LOCAL, ErrorKind.INTERNAL, ErrorKind.BLOCKED, ErrorKind.INVALID_REQUEST, ErrorKind.PROXY})
 """Errors that say nothing of the host."""
+
+UNSENT = UNCONNECTED | {ErrorKind.PROXY}
+"""Errors after which any method may be repeated: the host was sent nothing."""
 
 SERVED, REACHED, NOTHING = News(Word.SERVED), News(Word.REACHED), News(Word.NOTHING)
 
@@ -268,7 +272,7 @@ class Policy:
         if tried >= self._retries(job):
             return None
         asked = self._config.retry_on is not None
-        if not asked and job.method not in IDEMPOTENT and (error is None or error.kind not in UNCONNECTED):
+        if not asked and job.method not in IDEMPOTENT and (error is None or error.kind not in UNSENT):
             return None
         # Doubled often enough, a wait is beyond any longest one, and then beyond any number.
         longest = min(self._config.retry_wait_max, self._config.retry_wait * 2.0 ** min(tried, 64))
