@@ -32,8 +32,8 @@ WIDEST = 10
 RESTING = 65_536
 """Hosts without a job whose limits are remembered, some 30 MB; the oldest is forgotten first."""
 
-SLOWED = 60.0
-"""Seconds for which a host that has to be slow, and has no job yet, is remembered."""
+SLOWED = 100_000
+"""Hosts whose own wish for a gap between two requests is remembered, some 10 MB; the oldest is forgotten first."""
 
 WATCHED = 16_384
 """Origins whose failures to connect are counted; the oldest that keeps no job waiting is forgotten first."""
@@ -45,6 +45,8 @@ FAILURES = frozenset({Word.UNCONNECTED, Word.SHUNNED, Word.REFUSED})
 
 # A module's name is looked up at a third of what an Enum's member costs.
 SERVED = Word.SERVED
+
+UNTOLD = News(Word.NOTHING)
 
 
 class Waits(Struct):
@@ -92,6 +94,7 @@ class Frontier:
         self._active: dict[str, int] = {}
         self._states: dict[str, Host] = {}
         self._resting: dict[str, float] = {}
+        self._gaps: dict[str, float] = {}
         self._breakers: dict[str, Breaker] = {}
         self._shelves: dict[str, list[Job]] = {}
         self.fallen: list[tuple[Job, Error]] = []
@@ -118,7 +121,7 @@ class Frontier:
         """How many more jobs may be looked at now."""
         known = self._queued + len(self._later) + self._aside + self._under_way
         usual = self._config.window
-        if known <= usual < self._window:
+        if known < usual < self._window:
             self._window = usual
         return self._window - known if known < self._window else 0
 
@@ -127,7 +130,7 @@ class Frontier:
         Look further ahead, because all that is in the window waits. False if that was as far as it goes: then the
         time until something is due counts as `pinched`.
         """
-        if self._turns:
+        if self._turns or not self.waiting:
             return False
         if self._window < WIDEST * self._config.window:
             self._window = min(2 * self._window, WIDEST * self._config.window)
@@ -231,7 +234,10 @@ class Frontier:
         if state is None and (word is Word.REFUSED or word is Word.SHUNNED):
             state = self._states[host] = self._new_state(host)
         counts = state is None or self._judge_host(state, now, now - elapsed, active, news)
-        if counts and (word is not SERVED or self._breakers):
+        if not counts:
+            # It is one refusal with those before it, and no word of its own; a probe must hear that much.
+            news = UNTOLD
+        if word is not SERVED or self._breakers:
             self._judge_origin(job, now, news)
         if state is None:
             return
@@ -264,14 +270,18 @@ class Frontier:
         return shelf
 
     def slow(self, host: str, gap: float, now: float) -> None:
-        """Keep at least so many seconds between two requests to a host."""
+        """Keep at least so many seconds between two requests to a host, now and whenever it has jobs."""
+        gaps = self._gaps
+        gaps[host] = gap = max(gap, gaps.pop(host, 0.0))
+        if len(gaps) > SLOWED:
+            del gaps[next(iter(gaps))]
         state = self._states.get(host)
         if state is None:
             state = self._states[host] = self._new_state(host)
         state.slow(gap, now)
         if host not in self._queues and host not in self._active:
-            # Until its first job comes, nothing else would ever tell that it is not used.
-            self._resting[host] = now + SLOWED
+            self._resting.pop(host, None)
+            self._rest(state, now)
 
     def _enqueue(self, job: Job, *, first: bool = False) -> None:
         host = job.url.origin.host
@@ -279,7 +289,7 @@ class Frontier:
         if queue is None:
             queue = self._queues[host] = deque()
             self._turns.append(host)
-            if self._limited or self._resting:
+            if self._limited or self._resting or self._gaps:
                 self._rouse(host)
         elif self._states and (state := self._states.get(host)) is not None and state.parked:
             self._parked += 1
@@ -300,7 +310,10 @@ class Frontier:
         """Let the hosts and origins go whose time has come."""
         alarms = self._alarms
         while alarms and alarms[0][0] <= now:
-            sleeper = heappop(alarms)[2]
+            due, _, sleeper = heappop(alarms)
+            if sleeper.alarm == due:
+                # It may ask for the same time once more: what a probe found can be that it is time for the next.
+                sleeper.alarm = 0.0
             if isinstance(sleeper, Breaker):
                 if sleeper.open and not sleeper.down and sleeper.probe is None and sleeper.parked:
                     self._aside -= 1
@@ -323,15 +336,29 @@ class Frontier:
         if said is not None:
             limit = said.concurrency or limit
             gap = 1.0 / said.rate if said.rate else gap
-        return Host(name, limit, gap, adapt=self._config.adapt)
+        state = Host(name, limit, gap, adapt=self._config.adapt)
+        own = self._gaps.get(name)
+        if own is not None:
+            # Its last request is longer ago than that, or it would not be a new one.
+            state.slow(own, -own)
+        return state
 
     def _rouse(self, host: str) -> None:
         """A host has jobs again, or for the first time."""
-        if self._resting.pop(host, None) is None and self._limited and host not in self._states:
+        if self._resting.pop(host, None) is None and host not in self._states and (self._limited or host in self._gaps):
             self._states[host] = self._new_state(host)
 
     def _rest(self, state: Host, now: float) -> None:
         """A host has no job: forget it when nothing of it matters any more."""
+        self._forget(now)
+        until = state.rested
+        if until > now:
+            self._resting[state.name] = until
+        else:
+            del self._states[state.name]
+
+    def _forget(self, now: float) -> None:
+        """Drop the hosts that have rested long enough, and the oldest where they are too many."""
         resting = self._resting
         while resting:
             name, until = next(iter(resting.items()))
@@ -339,11 +366,6 @@ class Frontier:
                 break
             del resting[name]
             del self._states[name]
-        until = state.rested
-        if until > now:
-            resting[state.name] = until
-        else:
-            del self._states[state.name]
 
     def _emptied(self, host: str, now: float) -> None:
         """A host's last queued job was taken away without being taken."""
@@ -408,8 +430,10 @@ class Frontier:
         else:
             del self._breakers[key]
             self.waits.down -= breaker.down
-            self._aside -= len(breaker.parked)
-            for waiting in breaker.parked:
+            # Its alarms are still in the heap, and must find nothing.
+            jobs, breaker.parked = breaker.parked, deque()
+            self._aside -= len(jobs)
+            for waiting in jobs:
                 self._enqueue(waiting)
 
     def _watch(self, job: Job) -> Breaker:

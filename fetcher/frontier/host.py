@@ -107,10 +107,13 @@ class Host:
 
     def slow(self, gap: float, now: float) -> None:
         """Keep at least so many seconds between two requests, from now on."""
-        if self._pace is None:
-            self._pace = Pace(gap)
-        self._pace.gap = max(gap, self._pace.gap)
-        self._pace.due = max(self._pace.due, now + gap)
+        pace = self._pace
+        if pace is None:
+            pace = self._pace = Pace(gap)
+        pace.gap = max(gap, pace.gap)
+        # A rate is kept on average, and this each time: only what is above it can be caught up on.
+        pace.slack = min(pace.slack, pace.gap - gap)
+        pace.due = max(pace.due, now + gap)
 
     def took(self, now: float) -> None:
         """A request goes."""

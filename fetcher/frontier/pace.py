@@ -10,22 +10,24 @@ class Pace:
     """
     A rate, kept smooth: the generic cell rate algorithm (ITU-T I.371), which is a leaky bucket without its timer.
 
-    Requests are a gap apart. One that came late lets the next ones come sooner, by no more than `CATCH_UP` seconds in
-    all, so no second ever has more than the rate and a tenth of it.
+    Requests are a gap apart. One that came late lets the next ones come sooner, by no more than `slack` seconds in
+    all, so no second ever has more than the rate and a tenth of it, rounded up to whole requests.
 
     Attributes:
         gap: Seconds between two requests.
+        slack: Seconds that may be caught up on.
         due: The clock's time from which the next may go.
     """
 
-    __slots__ = ("due", "gap")
+    __slots__ = ("due", "gap", "slack")
 
     def __init__(self, gap: float) -> None:
         self.gap = gap
+        self.slack = CATCH_UP
         self.due = 0.0
 
     def took(self, now: float) -> None:
         """A request goes."""
         # The first has nothing to catch up with.
-        behind = now - CATCH_UP if self.due else now
+        behind = now - self.slack if self.due else now
         self.due = max(behind, self.due) + self.gap
