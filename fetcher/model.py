@@ -80,6 +80,34 @@ class Url(Struct, frozen=True):
         return self.origin.text + self.target
 
 
+class File(Struct, frozen=True):
+    """
+    What is in a file, to be sent.
+
+    Attributes:
+        size: Its bytes when it was named. If it has more or fewer when it is sent, it is not the one that was meant.
+    """
+
+    path: str
+    size: int
+
+
+class Form(Struct, frozen=True):
+    """
+    A body that is partly in files, which are read when they are sent, each time anew, and never whole.
+
+    Attributes:
+        pieces: In the order in which they are sent.
+        size: Bytes of all.
+    """
+
+    pieces: tuple[bytes | File, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
 class Request(Struct, frozen=True):
     """
     One entry of the input: what to fetch, or why that cannot be tried.
@@ -92,18 +120,21 @@ class Request(Struct, frozen=True):
         extra: The input row's other columns.
         timeout: Seconds of an attempt's own time, over the run's and the host's; 0 is none.
         save: The name of the file for its body, where bodies are saved.
+        fallback: The method of a second request where a server refuses the first one's, or is not to be believed about
+            it. Then only heads are asked for: no body is kept.
     """
 
     index: int
     given: str
     url: Url | None
     method: str = "GET"
-    body: bytes | None = None
+    body: bytes | Form | None = None
     headers: tuple[tuple[str, str], ...] = ()
     error: Error | None = None
     extra: Mapping[str, Any] | None = None
     timeout: float | None = None
     save: str | None = None
+    fallback: str | None = None
 
     @property
     def ours(self) -> bool:
@@ -172,8 +203,9 @@ class Attempt(Struct, frozen=True):
         elapsed: Seconds of its hops' own time, without what it waited in the frontier.
         waited: Seconds between the try before and this one; 0 for the first.
         waited_for: Why: `retry` (our own backoff), `retry-after` (the server said so), `refused` (it wanted less, and
-            did not say when); None for the first. On an attempt that is the last because its server asked for longer
-            than anybody waits there is also `retry-after-max`.
+            did not say when), `fallback` (it refused the method, and is asked with another); None for the first. On an
+            attempt that is the last because its server asked for longer than anybody waits there is also
+            `retry-after-max`.
     """
 
     url: Url
@@ -231,7 +263,7 @@ class Job(Struct, frozen=True):
     request: Request
     url: Url
     method: str
-    body: bytes | None
+    body: bytes | Form | None
     due: float = 0.0
     hops: tuple[Hop, ...] = ()
     attempts: tuple[Attempt, ...] = ()

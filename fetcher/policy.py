@@ -66,6 +66,14 @@ UNSENT = UNCONNECTED | {ErrorKind.PROXY}
 
 SERVED, REACHED, NOTHING = News(Word.SERVED), News(Word.REACHED), News(Word.NOTHING)
 
+METHOD_ASIDE = frozenset({401, 407, 429})
+"""Refusals that say nothing of the method: they come to every request."""
+
+METHOD_BROKEN = frozenset({ErrorKind.DISCONNECTED, ErrorKind.PROTOCOL, ErrorKind.READ_TIMEOUT})
+"""What servers do that cannot cope with a method."""
+
+FALLBACK = "fallback"
+
 CONTENT_HEADERS = frozenset(
     {"content-type", "content-length", "content-encoding", "content-language", "content-location"}
 )
@@ -177,6 +185,8 @@ class Policy:
             location = hop.header(b"location")
             if location:
                 return self._follow(job, hop, location)
+        if job.request.fallback is not None and job.method != job.request.fallback and self._doubtful(hop):
+            return Again(replace(self._next(job, hop, self._wall(), FALLBACK), method=job.request.fallback))
         again = self._again(job, hop)
         if isinstance(again, Again):
             return again
@@ -202,6 +212,17 @@ class Policy:
         if error.kind not in UNCONNECTED or error.lasting:
             return REACHED
         return News(Word.UNCONNECTED, None, f"{error.kind}: {error.message}")
+
+    def _doubtful(self, hop: Hop) -> bool:
+        """
+        Whether a server may mean the method, and not the URL.
+
+        Some answer HEAD with 405 or 501, as they should, others with 400, 403, 404 or 500, or drop the connection, and
+        all these have the page for whoever asks with GET: so any failure is doubted, as Sphinx's linkcheck does.
+        """
+        if hop.status is None:
+            return hop.error is not None and hop.error.kind in METHOD_BROKEN
+        return hop.status >= 400 and hop.status not in METHOD_ASIDE and self._told(hop) is None
 
     def _attempt(self, job: Job, hop: Hop, error: Error | None, reason: str | None = None) -> Attempt:
         """The attempt that a hop ends; `reason` is what would have been waited for after it."""
@@ -268,7 +289,8 @@ class Policy:
             if job.refusals + 1 >= REFUSALS or left < (seconds or 0.0):
                 return None
             return Again(self._next(job, hop, ended, reason, refusals=1), seconds or 0.0, behind=True)
-        tried = len(job.attempts) - job.refusals
+        # One that was asked again with another method is no retry either.
+        tried = len(job.attempts) - job.refusals - (job.method == job.request.fallback)
         if tried >= self._retries(job):
             return None
         asked = self._config.retry_on is not None

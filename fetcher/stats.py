@@ -157,6 +157,8 @@ class Stats:
         if attempts:
             self.attempts += len(attempts)
             self.retries += len(attempts) - 1
+            if result.request.fallback is not None:
+                self.retries -= sum(attempt.waited_for == "fallback" for attempt in attempts)
             self.redirects += len(result.redirects)
             self.latency.add(attempts[-1].elapsed)
         if error is not None:

@@ -23,6 +23,9 @@ MAX_OVERHEAD = 1024 * 1024
 MAX_LENGTH = 2**63 - 1
 """A Content-Length beyond it is no length of anything; like curl we read until the connection closes."""
 
+SKIPPED = 64 * 1024
+"""Bytes of an unwanted body that are read, so that its connection can be kept: a new one costs some round trips."""
+
 _LINE_KEPT = 64
 """Bytes of a line between chunks that are looked at: the rest is an extension's or a trailer's."""
 
@@ -81,11 +84,30 @@ class NoBody:
         return None
 
 
+class Skipped(NoBody):
+    """A body that nobody wants. A short one is read for its connection's sake, of others what comes with the head."""
+
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
+        self.whole = framing.whole or not (isinstance(framing, Length) and framing.length <= SKIPPED)
+        self.keeps = framing.whole and framing.keeps
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            self._framing.feed(data)
+        except FramingError:
+            self.whole = True
+            return b""
+        self.whole = self.whole or self._framing.whole
+        self.keeps = self._framing.whole and self._framing.keeps
+        return b""
+
+
 class Length:
     """A body of so many bytes. More than that is passed over, and the connection is not kept."""
 
     def __init__(self, length: int) -> None:
-        self._length = length
+        self.length = length
         self._left = length
         self.whole = length == 0
         self.keeps = True
@@ -105,7 +127,7 @@ class Length:
     def closed(self) -> str | None:
         if self.whole:
             return None
-        return f"{self._length - self._left:,} of {self._length:,} bytes arrived"
+        return f"{self.length - self._left:,} of {self.length:,} bytes arrived"
 
 
 class Chunked:

@@ -9,6 +9,7 @@ large body.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import select
 from collections import deque
@@ -21,7 +22,7 @@ from typing import Any, cast
 from fetcher.client.budget import Budget
 from fetcher.client.codings import BombError, CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
-from fetcher.client.framing import Framing, FramingError, NoBody, framing_for, transfer_codings
+from fetcher.client.framing import Framing, FramingError, NoBody, Skipped, framing_for, transfer_codings
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
 from fetcher.client.throttle import Throttle
 from fetcher.errors import ErrorKind
@@ -86,6 +87,11 @@ class Wire(ResponseHandler):
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
 
+    async def drain(self) -> None:
+        """Return when most of what was written has gone, or the connection has."""
+        with contextlib.suppress(ConnectionError):
+            await self._drain_helper()
+
     @property
     def waits(self) -> bool:
         """Whether there is something to read: bytes, or the connection's end. True where the system does not tell."""
@@ -127,6 +133,7 @@ class Reply:
         limit: Bytes of the decoded body beyond which it is too large; 0 is no limit.
         ratio: How many times what arrived a decoded body may be, as `decoder_for` has it.
         clip: Of one that is too large, keep what came before.
+        skip: Nobody wants the body.
 
     Attributes:
         head: Once it is read.
@@ -157,6 +164,7 @@ class Reply:
         "_pieces",
         "_ratio",
         "_reasons",
+        "_skip",
         "_then",
         "_throttle",
         "_undecoded",
@@ -186,12 +194,14 @@ class Reply:
         *,
         ratio: int = 0,
         clip: bool = False,
+        skip: bool = False,
     ) -> None:
         self._wire = wire
         self._ratio = ratio
         self._method = method
         self._limit = limit
         self._clip = clip
+        self._skip = skip
         self._budget = budget
         self._loop = loop
         self._throttle = throttle
@@ -403,6 +413,8 @@ class Reply:
             head.close = self._distrusted
             # It waits for the connection's end and takes no other head.
             self._wire.parser = None
+        if self._skip:
+            framing = Skipped(framing)
         codings = head.wanted.get(b"content-encoding")
         if codings is not None or b"transfer-encoding" in head.wanted:
             self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)], self._ratio)

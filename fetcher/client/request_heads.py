@@ -74,7 +74,8 @@ class RequestHeads:
         origin = job.url.origin
         if job.body is not None or job.request.headers:
             before, behind = self._head(job.method, origin, job.request.headers, job.body, trusted=job.trusted)
-            return b"".join((before, job.url.target.encode("ascii"), behind, job.body if isinstance(job.body, bytes) else b""))
+            body = job.body if isinstance(job.body, bytes) else b""
+            return b"".join((before, job.url.target.encode("ascii"), behind, body))
         key = (origin.text, job.method, job.trusted)
         ready = self._ready.get(key)
         if ready is None:
