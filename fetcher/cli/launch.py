@@ -121,10 +121,10 @@ class Conductor:
                 f"certificates of {hosts} are not verified (--insecure-host): anyone on the way can read and change it"
             )
         if self._settings.slots < self._wanted:
-            self._display.note(
-                f"{counted(self._settings.slots, 'request')} at once instead of {self._wanted:,}: "
-                "the system allows no more open files (ulimit -n)"
-            )
+            most = f"{counted(self._settings.slots, 'request')} at once"
+            auto = self._settings.concurrency == "auto"
+            most = f"at most {most}" if auto else f"{most} instead of {self._wanted:,}"
+            self._display.note(f"{most}: the system allows no more open files (ulimit -n)")
 
     def _end(self) -> int:
         """The last words, and what the end is called."""
