@@ -46,7 +46,7 @@ class Text:
             size, seconds = size.rjust(WIDTH), seconds.rjust(WIDTH)
             if note and paint is RED:
                 note = f"{paint}{note}{PLAIN}"
-        return f"{status}\t{size}\t{seconds}\t{_shown(record.url)}\t{note}\n".encode("utf-8", "backslashreplace")
+        return f"{status}\t{size}\t{seconds}\t{_shown(record.url) or '-'}\t{note}\n".encode("utf-8", "backslashreplace")
 
     def end(self) -> bytes:
         """Nothing."""

@@ -41,6 +41,8 @@ class Items:
     def __init__(self, entries: Entries, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
         if isinstance(entries, str | bytes) or not isinstance(entries, Iterable | AsyncIterable):
             raise UsageError(f"{entries!r} is no list of URLs; put it into one: [url]")
+        if config.base_columns:
+            raise UsageError("base_url has columns in it, which only files have; put the URLs together yourself")
         self._entries = entries
         self._parser = LineParser(config, headers)
         self._limit = config.limit

@@ -11,12 +11,13 @@ from __future__ import annotations
 import base64
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, unquote_to_bytes
 
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Request
 from fetcher.sources.config import SourceConfig
+from fetcher.sources.payload import methods, payload_of
 from fetcher.urls import UrlError, begins_with_credentials, masked, parse_url, with_params
 
 LONGEST = 64 * 1024
@@ -27,9 +28,6 @@ SUSPECT = LONGEST // 4
 
 SHOWN = 200
 """Characters that are shown of a line beyond `LONGEST`."""
-
-FORM = "application/x-www-form-urlencoded"
-"""What a body is unless the user says otherwise, as curl's --data has it."""
 
 BLANKS = " \t\r\v\f\u00a0\u3000\ufeff"
 """
@@ -51,12 +49,17 @@ class LineSplitter:
     Cuts the bytes of one input into lines, wherever the blocks end.
 
     Bytes that are no UTF-8 become surrogates (`surrogateescape`). A list that begins with the byte order mark of UTF-16
-    is read as that: some editors and shells of Windows write it. Of a line longer than `LONGEST` at least a byte more
-    is kept, for the parser to see that it is.
+    is read as that: some editors and shells of Windows write it.
+
+    Args:
+        longest: Bytes of a line; of a longer one at least a byte more is kept, for the parser to see that it is.
     """
 
-    def __init__(self) -> None:
-        self._tail = b""
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
+        # The beginning of a line, in the pieces in which it came: a long one is put together once.
+        self._tail: list[bytes] = []
+        self._held = 0
         self._begun = False
         self._utf16: codecs.IncrementalDecoder | None = None
 
@@ -65,35 +68,43 @@ class LineSplitter:
         block = self._utf8(block)
         head, newline, tail = block.rpartition(b"\n")
         if not newline:
-            self._tail = _cut(self._tail + block)
+            self._keep(block)
             return []
-        lines = _decoded(self._tail + head).split("\n")
-        self._tail = _cut(tail)
+        lines = _decoded(self._taken() + head).split("\n")
+        self._keep(tail)
         return lines
 
     def finish(self) -> list[str]:
         """The last line, if it has no line end."""
-        tail, self._tail = self._tail, b""
+        tail = self._taken()
         if self._utf16 is not None:
-            tail = _cut(tail + self._utf16.decode(b"", final=True).encode("utf-8", "replace"))
+            tail += self._utf16.decode(b"", final=True).encode("utf-8", "replace")
         # An input of one byte was kept for the mark it could begin, and the byte may be a line end.
         tail = tail.removesuffix(b"\n")
         return [_decoded(tail)] if tail else []
 
+    def _keep(self, piece: bytes) -> None:
+        room = self._longest + 1 - self._held
+        if piece and room > 0:
+            self._tail.append(piece[:room])
+            self._held += min(len(piece), room)
+
+    def _taken(self) -> bytes:
+        tail = b"".join(self._tail)
+        self._tail.clear()
+        self._held = 0
+        return tail
+
     def _utf8(self, block: bytes) -> bytes:
         if not self._begun:
-            block, self._tail = self._tail + block, b""
+            block = self._taken() + block
             if len(block) < len(codecs.BOM_UTF16_LE):
-                self._tail = block
+                self._keep(block)
                 return b""
             self._begun = True
             if block.startswith(_UTF16):
                 self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
         return self._utf16.decode(block).encode("utf-8", "replace") if self._utf16 is not None else block
-
-
-def _cut(line: bytes) -> bytes:
-    return line[: LONGEST + 1]
 
 
 def _decoded(data: bytes) -> str:
@@ -110,14 +121,17 @@ class LineParser:
 
     def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
         self._query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in config.params)
-        self._method = config.method or ("GET" if config.data is None else "POST")
-        self._body = config.data
-        typed = config.data is None or any(name.lower() == "content-type" for name, _ in headers)
-        self._headers = () if typed else (("Content-Type", FORM),)
-        self._base = None if config.base_url is None else config.base_url.strip().rstrip("/") + "/"
+        headers = tuple(headers)
+        payload = payload_of(headers, data=config.data, data_json=config.data_json, form=config.form, part=config.range)
+        self._body = payload.body
+        self._headers = payload.headers
+        self._method, self._fallback = methods(config.method or ("GET" if self._body is None else "POST"))
+        self._base = (
+            None if config.base_url is None or config.base_columns else config.base_url.strip().rstrip("/") + "/"
+        )
         self._limit = config.limit
         # Most requests of most runs have nothing but a URL: they are made from three fields.
-        self._plain = self._method == "GET" and self._body is None and not self._query
+        self._plain = self._method == "GET" and not self._headers and self._body is None and not self._query
         self.index = 0
 
     @property
@@ -130,8 +144,14 @@ class LineParser:
         self.index += 1
         return self.index - 1
 
-    def requests(self, lines: Iterable[str]) -> list[Request]:
-        """One request for every line that is neither blank nor a comment, up to the limit."""
+    def requests(self, lines: Iterable[str], make: Callable[[str], Request] | None = None) -> list[Request]:
+        """
+        One request for every line that is neither blank nor a comment, up to the limit.
+
+        Args:
+            make: What makes a request of an entry, where that is not `entry`.
+        """
+        make = make or self.entry
         requests: list[Request] = []
         for line in lines:
             if len(line) > SUSPECT and _size(line) > LONGEST:
@@ -144,15 +164,18 @@ class LineParser:
                     continue
             if self.full:
                 break
-            requests.append(self.entry(text))
+            requests.append(make(text))
         return requests
 
-    def entry(self, text: str) -> Request:
+    def entry(self, text: str, query: str | None = None) -> Request:
         """
         The next request, from a text that is an entry whatever it looks like.
 
         The URL's user info goes into an Authorization header (RFC 7617), which is the request's own and so stands above
         one that the whole run has.
+
+        Args:
+            query: What is added to the URL's query in place of the run's params, already encoded.
         """
         index = self.index
         self.index = index + 1
@@ -173,10 +196,13 @@ class LineParser:
         except UrlError as error:
             return self._malformed(index, masked(text, joined=joined), str(error))
         given = text if text.isascii() and "@" not in text else masked(text, joined=joined)
-        if self._plain and userinfo is None:
+        if self._plain and userinfo is None and not query:
             return Request(index, given, url)
-        headers = self._headers if userinfo is None else (*self._headers, ("Authorization", _basic(userinfo)))
-        return Request(index, given, with_params(url, self._query), self._method, self._body, headers)
+        headers = self._headers if userinfo is None else (*self._headers, ("Authorization", basic(*_user(userinfo))))
+        url = with_params(url, self._query if query is None else query)
+        if self._fallback is None:
+            return Request(index, given, url, self._method, self._body, headers)
+        return Request(index, given, url, self._method, self._body, headers, fallback=self._fallback)
 
     def _malformed(self, index: int, given: str, why: str) -> Request:
         return Request(index, given, None, self._method, None, (), Error(ErrorKind.INVALID_URL, why))
@@ -191,8 +217,16 @@ def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogateescape")
 
 
-def _basic(userinfo: str) -> str:
-    """Credentials from `user:password` as a URL has it; a user alone has an empty password (RFC 7617 2)."""
+def _user(userinfo: str) -> tuple[bytes, bytes]:
+    """User and password from `user:password` as a URL has it; a user alone has an empty password (RFC 7617 2)."""
     user, _, password = userinfo.partition(":")
-    pair = b":".join(unquote_to_bytes(part.encode("utf-8", "surrogateescape")) for part in (user, password))
-    return "Basic " + base64.b64encode(pair).decode("ascii")
+    return _unquoted(user), _unquoted(password)
+
+
+def _unquoted(text: str) -> bytes:
+    return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def basic(user: bytes, password: bytes) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(user + b":" + password).decode("ascii")

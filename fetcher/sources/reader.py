@@ -3,7 +3,8 @@ Owns the bytes of the inputs, read off the loop.
 
 A daemon thread reads the raw descriptors, a few blocks ahead of what is used: inside `sys.stdin.buffer` such a thread
 would abort the interpreter at exit, in the default executor it would hold the exit back. It waits in `poll`, so that
-`tail -f list | afetch` starts each URL at once, and so that closing ends the thread at once.
+`tail -f list | afetch` starts each URL at once, and so that closing ends the thread at once. What is compressed is
+undone there, too.
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ import stat
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import chain, islice
 
 from msgspec import Struct
 
+from fetcher.client.codings import CodingError
 from fetcher.errors import SourceError, UsageError
 from fetcher.model import Request
 from fetcher.sources.config import SourceConfig
-from fetcher.sources.lines import LineParser, LineSplitter
+from fetcher.sources.formats import Intake
+from fetcher.sources.lines import LineParser
+from fetcher.sources.packed import Unpacker
 from fetcher.sources.protocol import BATCH
+from fetcher.sources.rows import RowMaker
 from fetcher.urls import masked
 
 BLOCK = 64 * 1024
@@ -87,18 +94,27 @@ class Feed:
         headers: The run's own, as `LineParser` wants them.
 
     Raises:
-        SourceError: A source cannot be opened or is a directory; its text names it and the way out.
+        SourceError: A source cannot be opened, is a directory, or a file without the columns that are asked for; its
+            text names it and the way out.
         UsageError: Standard input is named twice.
     """
 
     def __init__(
-        self, names: Sequence[str], config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()
+        self, names: Sequence[str], config: SourceConfig, headers: Sequence[tuple[str, str | None]] = ()
     ) -> None:
         self._parser = LineParser(config, headers)
+        self._maker = RowMaker(self._parser, config, headers)
+        self._config = config
         self._limit = config.limit
         self._inputs = _open_all(names)
-        descriptors = [entry.descriptor for entry in self._inputs if entry.descriptor is not None]
-        self._reader = _Reader(descriptors)
+        descriptors = [(entry.descriptor, entry.name) for entry in self._inputs if entry.descriptor is not None]
+        try:
+            self._probe(RowMaker(LineParser(replace(config, limit=0)), config, headers))
+            self._reader = _Reader(descriptors)
+        except BaseException:
+            for descriptor, _ in descriptors:
+                os.close(descriptor)
+            raise
         self._arrived = asyncio.Event()
         self._closed = False
         self._used = 0
@@ -138,19 +154,20 @@ class Feed:
                 if entry.descriptor is None:
                     yield [self._parser.entry(entry.name)]
                     continue
-                splitter = LineSplitter()
+                intake = self._intake(entry, self._maker)
                 more = True
                 while more and not self._parser.full:
-                    block = await self._block(entry)
+                    block, size = await self._block(entry)
                     more = bool(block)
-                    lines = splitter.feed(block) if more else splitter.finish()
-                    for requests in self._parsed(lines, len(block)):
+                    lines = intake.feed(block) if more else intake.finish()
+                    for requests in self._parsed(intake, lines, size, last=not more):
                         # An endless list without entries gives nothing away and must not hold the loop.
                         await asyncio.sleep(0)
                         if self._closed:
                             return
-                        if requests:
-                            yield requests
+                        # A row may end the wait of many.
+                        for start in range(0, len(requests), BATCH):
+                            yield requests[start : start + BATCH]
             self._total = self._parser.index
         except _ClosedError:
             return
@@ -163,8 +180,35 @@ class Feed:
         self._arrived.set()
         self._reader.close()
 
-    async def _block(self, entry: Input) -> bytes:
-        """The next block of this source, empty at its end."""
+    def _intake(self, entry: Input, maker: RowMaker) -> Intake:
+        alone = sum(other.descriptor is not None for other in self._inputs) == 1
+        return Intake(maker, entry.name, "" if alone else f"{entry.name}, ", self._config.input_format)
+
+    def _probe(self, maker: RowMaker) -> None:
+        """
+        Look at how the files begin, so that what ends the run ends it before the first request.
+
+        Raises:
+            SourceError: The whole of a file is not what it should be.
+        """
+        for entry in self._inputs:
+            if entry.descriptor is None or not entry.size:
+                continue
+            intake, unpacker = self._intake(entry, maker), Unpacker(entry.name)
+            with suppress(OSError):
+                head = os.pread(entry.descriptor, BLOCK, os.lseek(entry.descriptor, 0, os.SEEK_CUR))
+                try:
+                    pieces = unpacker.feed(head)
+                    lines = [line for piece in islice(pieces, 1) for line in intake.feed(piece)]
+                    if len(head) == entry.size:
+                        lines += [line for piece in chain(pieces, unpacker.finish()) for line in intake.feed(piece)]
+                        lines += intake.finish()
+                except CodingError as error:
+                    raise SourceError(_damaged(entry.name, error)) from error
+                intake.requests(lines)
+
+    async def _block(self, entry: Input) -> tuple[bytes, int]:
+        """The next block of this source, empty at its end, and how many bytes of it were read for that."""
         blocks = self._reader.blocks
         while not blocks and not self._closed:
             self._arrived.clear()
@@ -175,19 +219,23 @@ class Feed:
         self._reader.used()
         if isinstance(block, OSError):
             raise SourceError(_sentence(entry.name, block)) from block
+        if isinstance(block, CodingError):
+            raise SourceError(_damaged(entry.name, block)) from block
         return block
 
-    def _parsed(self, lines: list[str], size: int) -> Iterator[list[Request]]:
+    def _parsed(self, intake: Intake, lines: list[str], size: int, *, last: bool) -> Iterator[list[Request]]:
         """The requests of a block of `size` bytes, a batch of lines at a time, noting what `estimate` needs."""
         used, begun = self._used, self._parser.index - self._lines
         for start in range(0, len(lines), BATCH):
             if self._parser.full:
                 break
-            requests = self._parser.requests(lines[start : start + BATCH])
+            requests = intake.requests(lines[start : start + BATCH])
             self._lines = self._parser.index - begun
             self._used = used + size * min(start + BATCH, len(lines)) // len(lines)
             yield requests
         self._used = used + size
+        if last and not self._parser.full:
+            yield intake.rest()
 
     def _within(self, count: int) -> int:
         return count if self._limit is None else min(count, self._limit)
@@ -197,13 +245,17 @@ class _Reader:
     """
     The thread that reads descriptors, one after the other, and closes them.
 
+    Args:
+        inputs: Each descriptor with the name of what it reads.
+
     Attributes:
-        blocks: What was read and not used, oldest first; an empty one ends a descriptor, an error ends all.
+        blocks: What was read and not used, oldest first, and of how many bytes it was made; an empty one ends a
+            descriptor, an error ends all.
     """
 
-    def __init__(self, descriptors: list[int]) -> None:
-        self.blocks: deque[bytes | OSError] = deque()
-        self._descriptors = descriptors
+    def __init__(self, inputs: list[tuple[int, str]]) -> None:
+        self.blocks: deque[tuple[bytes, int] | OSError | CodingError] = deque()
+        self._inputs = inputs
         self._room = threading.Semaphore(AHEAD)
         self._stopped = False
         self._stop, self._stopper = os.pipe()
@@ -234,8 +286,8 @@ class _Reader:
 
     def _run(self) -> None:
         try:
-            for descriptor in self._descriptors:
-                if not self._read_all(descriptor):
+            for descriptor, name in self._inputs:
+                if not self._read_all(descriptor, Unpacker(name)):
                     return
         except RuntimeError:
             # The loop is closed: nobody is there to read for.
@@ -243,25 +295,36 @@ class _Reader:
         finally:
             self._close_all()
 
-    def _read_all(self, descriptor: int) -> bool:
+    def _read_all(self, descriptor: int, unpacker: Unpacker) -> bool:
         """Whether the descriptor was read to its end."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.register(self._stop, select.POLLIN)
         while True:
+            # Room first, then reading: what nobody has room for is left to its producer.
             self._room.acquire()
             try:
                 block = self._read(descriptor, poll)
-            except OSError as error:
-                self.blocks.append(error)
-                self._arrived()
+                if block is None:
+                    return False
+                size = len(block)
+                for piece in unpacker.feed(block) if block else unpacker.finish():
+                    self._give((piece, size))
+                    size = 0
+                    self._room.acquire()
+                    if self._stopped:
+                        return False
+            except (OSError, CodingError) as error:
+                self._give(error)
                 return False
-            if block is None:
-                return False
-            self.blocks.append(block)
-            self._arrived()
             if not block:
+                self._give((b"", size))
                 return True
+            self._room.release()
+
+    def _give(self, block: tuple[bytes, int] | OSError | CodingError) -> None:
+        self.blocks.append(block)
+        self._arrived()
 
     def _read(self, descriptor: int, poll: select.poll) -> bytes | None:
         """What there is, as soon as there is something; None once stopped."""
@@ -274,7 +337,7 @@ class _Reader:
                 return os.read(descriptor, BLOCK)
 
     def _close_all(self) -> None:
-        for descriptor in (*self._descriptors, self._stop):
+        for descriptor in (*(descriptor for descriptor, _ in self._inputs), self._stop):
             os.close(descriptor)
 
 
@@ -326,6 +389,10 @@ def _descriptor(name: str) -> int:
         return os.dup(int(inherited[1]))
     # Non-blocking, or a FIFO without a writer would hold us here; a regular file does not care.
     return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _damaged(name: str, error: CodingError) -> str:
+    return f"{name}: {error}; the list is damaged, or was cut off"
 
 
 def _sentence(name: str, error: OSError | ValueError) -> str:
