@@ -122,8 +122,8 @@ class Outage:
         self._through_at = now
         self._armed = self._wait > 0
         if self.since is not None:
-            note = f"the network is back after {self._resume(now):.0f} s" if self._failed_tries else None
-            return Ruling(note=note)
+            seconds = self._resume(now)
+            return Ruling(note=f"the network is back after {seconds:.0f} s" if self._failed_tries else None)
         return self._settle(max(now - elapsed, now - LATE)) if self._doubts else NO_RULING
 
     def aside(self, job: Job) -> Ruling:
@@ -156,6 +156,7 @@ class Outage:
         self._trying = None
         self._try_at = now + PAUSE
         self._failed_tries += 1
+        self.count += self._failed_tries == 1
         note = None
         if now - since >= self._wait:
             # From here failures are failures, until something gets through.
@@ -163,7 +164,6 @@ class Outage:
             self._resume(now)
             note = f"still no network after {self._wait:g} s (--outage-wait): from here failures count"
         elif self._failed_tries == 1:
-            self.count += 1
             note = (
                 f"no network ({self.reason}): paused, one URL at a time tries, for up to {self._wait:g} s "
                 "(--outage-wait); no retries are used up"
@@ -205,7 +205,7 @@ class Outage:
 
     def _resume(self, now: float) -> float:
         """The pause is over. Returns the seconds that it lasted."""
-        seconds = now - (self.since or now)
+        seconds = now - (now if self.since is None else self.since)
         self.lasted += seconds
         self.since = None
         self._trying = None
