@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from heapq import heappop, heappush
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from fetcher.errors import ErrorKind, UsageError
 from fetcher.frontier import frontier as rooms
 from fetcher.frontier.config import FrontierConfig
 from fetcher.frontier.frontier import WIDEST, Frontier
-from fetcher.model import Job, News, Request, Word
-from fetcher.policy import SERVED, first_job
+from fetcher.hosts import HostConfig, Hosts, HostsConfig
+from fetcher.model import Attempt, Job, News, Request, Word
+from fetcher.policy import NOTHING, REACHED, SERVED, first_job
 from fetcher.urls import parse_url
 
 UNCONNECTED = News(Word.UNCONNECTED, None, "refused: nobody listens")
@@ -320,3 +326,218 @@ def test_hosts_that_are_slow_and_have_nothing_to_do_are_forgotten(monkeypatch: p
 
     assert len(frontier._states) == len(frontier._resting) == 1
     assert list(frontier._gaps) == [f"host{number}" for number in range(900, 1000)]
+
+
+# Turns.
+
+
+def simulate(frontier: Frontier, jobs: list[Job], slots: int, reply: float) -> dict[str, float]:
+    """Seconds until the last job of each host is done, where each takes `reply` seconds and nothing else costs any."""
+    start = now = 1.0
+    source = iter(jobs)
+    ends: list[tuple[float, int, Job]] = []
+    last: dict[str, float] = {}
+    more = True
+    while more or len(frontier):
+        while more and frontier.room():
+            found = next(source, None)
+            if found is None:
+                more = False
+            else:
+                frontier.add(found, 0.0)
+        while len(ends) < slots and (taken := frontier.take(now)) is not None:
+            heappush(ends, (now + reply, taken.request.index, taken))
+        if len(ends) < slots and more and not frontier.room() and frontier.widen(now):
+            continue
+        times = [ends[0][0]] if ends else []
+        due = frontier.next_due()
+        if len(ends) < slots and due is not None:
+            assert due > now
+            times.append(due)
+        now = min(times)
+        while ends and ends[0][0] <= now:
+            ended = heappop(ends)[2]
+            frontier.done(ended, now, reply, SERVED)
+            last[ended.host] = now - start
+    return last
+
+
+@pytest.mark.parametrize("window", [10_000, 500])
+def test_a_list_sorted_by_host_takes_no_longer_than_a_shuffled_one(window: int) -> None:
+    """
+    20 hosts of 500 URLs, replies of 100 ms, 50 slots, one host limited to 5/s: the other 19 are done within 10% and
+    0.3 s of the shuffled list's time. Where the window holds a host and no more, it widens while all in it wait.
+    """
+    tables = HostsConfig(hosts={"h0": HostConfig(rate=5.0)})
+    jobs = [job(f"h{host}", 500 * host + number) for host in range(20) for number in range(500)]
+    shuffled = random.Random(3).sample(jobs, len(jobs))
+
+    times = []
+    for order in (jobs, shuffled):
+        last = simulate(Frontier(FrontierConfig(window=window), Hosts(tables)), order, 50, 0.1)
+        times.append(max(seconds for host, seconds in last.items() if host != "h0"))
+        assert 99.0 < last["h0"] < 101.0
+    by_host, mixed = times
+
+    assert by_host <= 1.1 * mixed + 0.3
+    if window == 10_000:
+        assert mixed < 20.0
+
+
+def test_slots_are_never_idle_while_any_host_may_be_asked() -> None:
+    """Two at a time a host, ten hosts, twenty slots: as fast as the limits allow, to the last round."""
+    jobs = [job(f"h{host}", 20 * host + number) for host in range(10) for number in range(20)]
+
+    last = simulate(Frontier(FrontierConfig(per_host=2)), jobs, 20, 0.125)
+
+    assert set(last.values()) == {20 / 2 * 0.125}
+
+
+def test_begun_jobs_go_first_and_refused_ones_last() -> None:
+    """Few are half done at a time; whoever was refused lets the others of its host go before it."""
+    frontier = Frontier(FrontierConfig())
+    begun = replace(job("a", 9), attempts=(Attempt(job("a").url, 0.0, 0.1, 500, None),))
+    for number in range(2):
+        frontier.add(job("a", number), 0.0)
+
+    frontier.add(begun, 0.0)
+    first = drain(frontier)
+    for number in range(2):
+        frontier.add(job("a", number), 0.0)
+    frontier.add(begun, 0.0, behind=True)
+    last = drain(frontier)
+
+    assert first == ["a/9", "a/0", "a/1"]
+    assert last == ["a/0", "a/1", "a/9"]
+
+
+# Refusals.
+
+
+def test_a_refusal_holds_every_url_of_its_host_and_no_other() -> None:
+    """Until the time that was named; then one goes alone, and when that is served the others."""
+    frontier = Frontier(FrontierConfig())
+    for number in range(4):
+        frontier.add(job("a", number), 0.0)
+    frontier.done(take(frontier, 1.0), 1.5, 0.5, refused(10.0))
+    frontier.add(job("a:81", 7), 0.0)
+    frontier.add(job("b"), 0.0)
+
+    others = drain(frontier, 11.25)
+    due = frontier.next_due()
+    alone = take(frontier, 11.5)
+    beside = frontier.take(11.5)
+    frontier.done(alone, 12.0, 0.5, SERVED)
+
+    assert others == ["b/0"]
+    assert due == 11.5
+    assert beside is None
+    assert frontier.take(12.0) is not None
+    assert (frontier.waits.refusals, frontier.waits.refusing, frontier.waits.held) == (1, 1, 10.0)
+
+
+def test_without_adapting_a_host_is_held_and_all_go_then() -> None:
+    """`--no-adapt`: what a server asks for is done, and nothing is learned from it."""
+    frontier = Frontier(FrontierConfig(adapt=False))
+    for number in range(4):
+        frontier.add(job("a", number), 0.0)
+    frontier.done(take(frontier, 1.0), 1.0, 0.0, refused(10.0))
+
+    early = frontier.take(10.5)
+    together = [take(frontier, 11.0) for _ in range(3)]
+
+    assert early is None
+    assert len(together) == 3
+
+
+# Breakers again.
+
+
+def test_other_origins_of_a_dead_ones_host_go_on() -> None:
+    """A breaker is an origin's, as connections are."""
+    frontier = Frontier(FrontierConfig(breaker=2))
+    fail(frontier, "a", 1.0, 2)
+
+    for number in range(3):
+        frontier.add(job("a", number), 0.0)
+        frontier.add(job("a:81", number), 0.0)
+
+    assert drain(frontier, 1.5) == ["a:81/0", "a:81/1", "a:81/2"]
+    assert frontier.waiting == 3
+
+
+def test_an_origin_that_is_down_takes_all_its_jobs_with_it_once() -> None:
+    """Those with the breaker, those that were due later, and new ones at once; each with the reason."""
+    frontier = Frontier(FrontierConfig(breaker=2))
+    fail(frontier, "a", 1.0, 2)
+    for number in range(5):
+        frontier.add(job("a", number), 0.0)
+    frontier.add(job("a", 5), 500.0)
+    frontier.add(job("b", 6), 500.0)
+
+    times = []
+    now = 1.0
+    for _ in range(3):
+        assert frontier.take(now) is None
+        now = frontier.next_due() or 0.0
+        times.append(now)
+        frontier.done(take(frontier, now), now, 0.0, UNCONNECTED)
+    frontier.add(job("a", 7), 0.0)
+    frontier.add(job("a", 8), 900.0)
+
+    assert times == [2.0, 6.0, 26.0]
+    assert [fallen.request.index for fallen, _ in frontier.fallen] == [3, 4, 5, 7, 8]
+    assert {error.kind for _, error in frontier.fallen} == {ErrorKind.HOST_DOWN}
+    assert frontier.fallen[0][1].message == (
+        "http://a is down and was not asked again: 5 tries in a row came to nothing, the last: refused: nobody listens"
+    )
+    assert (len(frontier), frontier.waiting, frontier.waits.down) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("news", "opens"), [(NOTHING, True), (REACHED, False), (SERVED, False)])
+def test_only_failures_one_after_the_other_open_a_breaker(news: News, opens: bool) -> None:
+    """A reply of any kind begins the count anew; a shortage of ours neither counts nor forgives."""
+    frontier = Frontier(FrontierConfig(breaker=3))
+    fail(frontier, "a", 1.0, 2)
+    fail(frontier, "a", 1.0, 1, news)
+    fail(frontier, "a", 1.0, 1)
+
+    frontier.add(job("a"), 0.0)
+
+    assert (frontier.take(1.0) is None) == opens
+
+
+def test_without_a_breaker_nothing_is_ever_taken_out() -> None:
+    """`--breaker 0`."""
+    frontier = Frontier(FrontierConfig(breaker=0))
+
+    fail(frontier, "a", 1.0, 100)
+
+    assert not frontier._breakers
+    assert frontier.fallen == []
+
+
+def test_origins_watched_are_bounded_and_none_that_is_out_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million names that do not resolve once are not kept."""
+    monkeypatch.setattr(rooms, "WATCHED", 10)
+    frontier = Frontier(FrontierConfig(breaker=2))
+    fail(frontier, "dead", 1.0, 2)
+
+    for number in range(100):
+        fail(frontier, f"h{number}", 1.0, 1)
+    frontier.add(job("dead"), 0.0)
+
+    assert len(frontier._breakers) <= 10
+    assert frontier.take(1.0) is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"window": 0}, {"per_host": 0}, {"rate": 0.0}, {"per_host_rate": -1.0}, {"breaker": -1}, {"outage_wait": -0.5}],
+)
+def test_a_setting_that_cannot_be_is_refused(config: dict[str, float]) -> None:
+    """With its name and its value."""
+    [(name, value)] = config.items()
+
+    with pytest.raises(UsageError, match=f"{name} must .* {value:g}"):
+        FrontierConfig(**config)  # type: ignore[arg-type]  # per test

@@ -38,6 +38,9 @@ SLOWED = 100_000
 WATCHED = 16_384
 """Origins whose failures to connect are counted; the oldest that keeps no job waiting is forgotten first."""
 
+LOOKS = 4
+"""How many of those are looked at for one that can be forgotten, each time that one is added."""
+
 
 FAILURES = frozenset({Word.UNCONNECTED, Word.SHUNNED, Word.REFUSED})
 """What counts for a breaker. Of a host that refuses its rounds count, so one that never does anything else ends."""
@@ -438,7 +441,10 @@ class Frontier:
 
     def _watch(self, job: Job) -> Breaker:
         origin = job.url.origin
-        if len(self._breakers) >= WATCHED:
+        # Several are looked at, so that the table shrinks again to its size behind those that have to stay.
+        for _ in range(LOOKS):
+            if len(self._breakers) < WATCHED:
+                break
             key = next(iter(self._breakers))
             oldest = self._breakers.pop(key)
             if oldest.open:
