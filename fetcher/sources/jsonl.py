@@ -24,9 +24,6 @@ LONGEST_RECORD = 256 * 1024 * 1024
 SUSPECT = LONGEST_ROW // 4
 """Characters up to which a row needs no measuring: a character is four bytes at most."""
 
-OURS = ("final_url", "attempts")
-"""Keys that a record of our own has, and hardly anything else."""
-
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW = msgspec.json.Decoder(dict[str, Raw])
 
@@ -72,7 +69,8 @@ class JsonRows:
             row = _read(line)
         except RowError as error:
             return maker.invalid(place, str(error))
-        if all(key in row for key in OURS):
+        # Both keys are in a record of our own, and hardly in anything else.
+        if "final_url" in row and "attempts" in row:
             return self._again(row, place)
         if len(line) > SUSPECT and len(line.encode()) > LONGEST_ROW:
             return maker.invalid(place, f"the row has more than {LONGEST_ROW >> 20} MiB")
@@ -129,7 +127,7 @@ def _read(line: str) -> dict[str, Raw]:
     try:
         # Where it could be what the decoder lets pass, or not come back from.
         deep = len(line) > 2 * DEEPEST and line.count("{") + line.count("[") > DEEPEST
-        if (deep or _HALF.search(line)) and strict_json(line.encode()) is None:
+        if (deep or ("\\" in line and _HALF.search(line))) and strict_json(line.encode()) is None:
             raise RowError(f"not JSON, half a character, or more than {DEEPEST} levels deep")
         return _ROW.decode(line)
     except UnicodeEncodeError:

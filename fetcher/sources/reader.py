@@ -109,7 +109,9 @@ class Feed:
         self._inputs = _open_all(names)
         descriptors = [(entry.descriptor, entry.name) for entry in self._inputs if entry.descriptor is not None]
         try:
-            self._probe(RowMaker(LineParser(replace(config, limit=0)), config, headers))
+            # Without a body, which may be in a file that can be read once.
+            bare = replace(config, limit=0, data=None, data_json=None, form=())
+            self._probe(RowMaker(LineParser(bare), config, headers))
             self._reader = _Reader(descriptors)
         except BaseException:
             for descriptor, _ in descriptors:

@@ -23,7 +23,7 @@ from fetcher.model import Error, Request
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.lines import BLANKS, SHOWN, LineParser, basic
 from fetcher.sources.payload import JSON, URLENCODED, methods
-from fetcher.sources.template import Cell, RowError, for_body, for_header, for_query, for_url, plain
+from fetcher.sources.template import Cell, RowError, Template, for_body, for_header, for_query, for_url, plain
 from fetcher.urls import masked
 
 URL = "url"
@@ -89,14 +89,23 @@ class RowMaker:
         self._headers = _HeaderMaker(headers)
         text = "" if config.data is None else config.data.decode("utf-8", "surrogateescape")
         self._body = for_body("--data", text, types[-1] if types else None)
+        self._bare: Template | None = None
         if config.data_json is not None:
-            self._body = for_body("--data-json", config.data_json.decode(), JSON)
+            text = config.data_json.decode("utf-8", "surrogateescape")
+            self._body = for_body("--data-json", text, JSON)
+            # Where a value stands for itself, what is left as it is would be no JSON.
+            self._bare = self._body if not _is_json(config.data_json) else None
         self._templates = tuple(
             template
             for template in (self._base, self._body, *self._query.templates, *self._headers.templates)
             if template is not None
         )
         self._changes = any(template is not self._base for template in self._templates)
+
+    @property
+    def fills(self) -> bool:
+        """Whether there are templates, for which a row must have all its columns."""
+        return bool(self._templates)
 
     @property
     def makes_urls(self) -> bool:
@@ -135,17 +144,22 @@ class RowMaker:
 
     def check_lines(self, source: str) -> None:
         """
-        Nothing, if the base asks for no column that lines lack.
+        Nothing, if no column is asked for that lines lack. Where none asks for the line, braces are what they are, but
+        for places where they cannot be.
 
         Raises:
-            SourceError: It does.
+            SourceError: One is.
         """
-        for name in self._base.names if self._base is not None else ():
-            if name != LINE:
-                raise SourceError(
-                    f"{source}: no column {name!r}, which --base-url asks for: it is a list of lines; "
-                    f"write {{{LINE}}} for the line, or say what it is with --input-format"
-                )
+        asking = self._templates if self.asks_for(LINE) else (self._base, self._bare)
+        for template in asking:
+            if template is None:
+                continue
+            for name in template.names:
+                if name != LINE:
+                    raise SourceError(
+                        f"{source}: no column {name!r}, which {template.where} asks for: it is a list of lines; "
+                        f"write {{{LINE}}} for the line, or say what it is with --input-format"
+                    )
 
     def line(self, text: str) -> Request:
         """The next request, of a line for which some template asks."""
@@ -158,7 +172,7 @@ class RowMaker:
         The next request.
 
         Args:
-            row: All columns, for templates.
+            row: All columns, for templates; looked at only if there are some.
             given: The URL's column; empty if there is none, which is right where the base makes URLs.
             place: Where messages say that it stands.
         """
@@ -255,6 +269,8 @@ def own_of(row: Mapping[str, Raw]) -> Own:
     Raises:
         RowError: A value is not what it must be.
     """
+    if row.keys().isdisjoint(KEYS):
+        return NOTHING
     said: dict[str, Any] = {}
     for key, read in KEYS.items():
         raw = row.get(key)
@@ -401,6 +417,14 @@ KEYS: dict[str, Callable[[Raw], Any]] = {
 def is_masked(url: str) -> bool:
     """Whether a record's URL had a password, which the record does not tell."""
     return _MASKED.match(url) is not None
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _with_extra(request: Request, extra: Mapping[str, Any] | None) -> Request:

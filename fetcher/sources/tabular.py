@@ -22,7 +22,7 @@ LONGEST_ROW = 1024 * 1024
 SUSPECT = LONGEST_ROW // 4
 """Characters up to which a row needs no measuring: a character is four bytes at most."""
 
-REREAD = 8 * LONGEST_ROW
+REREAD = LONGEST_ROW
 """Characters that are read again behind quotes which do not close: more is no accident, and has no end."""
 
 MOST_COLUMNS = 10_000
@@ -83,7 +83,7 @@ class TableRows:
             cells = line.removesuffix("\r").split(self._delimiter)
             # What is blank in a table of several columns may be a row of empty cells, if it has their delimiters.
             if len(cells) > 1 or cells[0].strip(BLANKS):
-                self._row(cells, self._number, requests)
+                self._row(cells, self._number, len(line), requests)
             return
         lines = self._open
         before = bool(lines)
@@ -98,14 +98,14 @@ class TableRows:
             if self._held > LONGEST_ROW:
                 self._give_up(UNCLOSED, requests)
             return
-        begun = self._number - len(lines) + 1
+        begun, size = self._number - len(lines) + 1, self._held
         self._close()
         try:
             [cells] = csv.reader(["\n".join(lines)], delimiter=self._delimiter, strict=True)
         except csv.Error:
             self._refuse(begun, "a line end that is neither in quotes nor at the end", requests)
             return
-        self._row(cells, begun, requests)
+        self._row(cells, begun, size, requests)
 
     def _give_up(self, why: str, requests: list[Request]) -> None:
         """The open row is none: its first line is refused, and the others are read for themselves."""
@@ -126,7 +126,7 @@ class TableRows:
         self._open = []
         self._held = 0
 
-    def _row(self, cells: Sequence[str], number: int, requests: list[Request]) -> None:
+    def _row(self, cells: Sequence[str], number: int, size: int, requests: list[Request]) -> None:
         columns = self._columns
         if not columns:
             self._begin(cells)
@@ -134,7 +134,6 @@ class TableRows:
         maker = self._maker
         if maker.parser.full:
             return
-        size = sum(map(len, cells))
         if size > SUSPECT and sum(len(cell.encode("utf-8", "replace")) for cell in cells) >= LONGEST_ROW:
             self._refuse(number, f"the row has more than {LONGEST_ROW >> 20} MiB", requests)
             return
@@ -145,12 +144,11 @@ class TableRows:
             requests.append(maker.invalid(self._place(number), why, maker.shown(given)))
             return
         row = dict(zip(columns, cells, strict=True))
-        extra = row
-        given = ""
-        if url is not None:
-            given = cells[url].strip(BLANKS)
-            extra = row.copy()
-            del extra[columns[url]]
+        if url is None:
+            requests.append(maker.make(row, "", row, self._place(number)))
+            return
+        extra = row.copy() if maker.fills else row
+        given = extra.pop(columns[url]).strip(BLANKS)
         requests.append(maker.make(row, given, extra or None, self._place(number)))
 
     def _begin(self, cells: Sequence[str]) -> None:
