@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,8 +23,9 @@ import pytest
 
 from fetcher.demo import answers
 from fetcher.demo.server import Received, Wire
-from tests.conftest import Afetch, MakeNginx, MakeSite
+from tests.conftest import COMMAND, Afetch, MakeNginx, MakeSite, missing
 from tests.servers import Nginx, Site
+from tests.test_endings import read_until
 
 JITTER = 0.25
 """Seconds by which a busy machine may be late to hear of a request."""
@@ -423,3 +427,184 @@ def test_a_host_that_comes_back_gets_all_its_urls(afetch: Afetch, make_site: Mak
     assert ended(records) == {200: 400}
     assert process.returncode == 0
     assert len(back.log) == 200
+
+
+# An outage.
+
+HELLO = """
+import asyncio
+from fetcher.demo import answers
+from fetcher.demo.server import Server
+
+hello = answers.later(0.05, answers.page("hello"))
+
+async def answer(request, wire):
+    print(request.header("host"), flush=True)
+    await hello(request, wire)
+
+async def serve():
+    async with Server(answer, host="0.0.0.0", port=80):
+        print("up", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(serve())
+"""
+"""A site on every address there is, which prints whom it was asked for."""
+
+
+class Network:
+    """
+    A network of its own, which is not there for anybody else: loopback, a site on each of its addresses, and
+    names below `.test`, which are all 127.0.0.1, as long as the resolver is there.
+    """
+
+    ROUTE = ("local", "10.9.0.0/16", "dev", "lo")
+
+    SETUP = """
+    mount --bind "$1" /etc/resolv.conf &&
+    ip link set lo up &&
+    ip route add local 10.9.0.0/16 dev lo &&
+    echo up &&
+    exec cat
+    """
+
+    def __init__(self, folder: Path, dnsmasq: str) -> None:
+        nameserver = folder / "resolv.conf"
+        nameserver.write_text("nameserver 127.0.0.1\n")
+        user = [] if os.geteuid() == 0 else ["--user"]
+        mapped = ["--map-root-user"] if user else []
+        command = ["unshare", *user, *mapped, "--net", "--mount", "sh", "-c", self.SETUP, "sh", str(nameserver)]
+        self._dnsmasq = dnsmasq
+        # Ordinary users do not have `ip` on their path, and may well have a network of their own.
+        self._environment = {
+            **os.environ,
+            "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin",
+        }
+        # It lives as long as its standard input is open.
+        self._keeper = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment
+        )
+        self._running = [self._keeper]
+        assert self._keeper.stdout is not None
+        if not self._keeper.stdout.readline():
+            _, err = self._keeper.communicate()
+            pytest.skip(f"no network of our own can be had here: {err.decode().strip()}")
+        kept = ["--preserve-credentials"] if user else []
+        self.inside = ["nsenter", f"--target={self._keeper.pid}", *user, *kept, "--net", "--mount", "--"]
+        self._site = self._run(sys.executable, "-c", HELLO)
+        self.wait_for_requests(1)
+        self.start_resolver()
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*self.inside, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+        )
+        self._running.append(process)
+        return process
+
+    def wait_for_requests(self, count: int) -> None:
+        """Return when the site has been asked so often more."""
+        assert self._site.stdout is not None
+        for _ in range(count):
+            assert self._site.stdout.readline(), "the site has ended"
+
+    def start_resolver(self) -> None:
+        """Let names be known again."""
+        alone = ("--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts")
+        # As a daemon it would want to become another user.
+        self._resolver = self._run(self._dnsmasq, "--no-daemon", *alone, "--address=/test/127.0.0.1")
+
+    def stop_resolver(self) -> None:
+        """Let nobody listen where names are asked for."""
+        self._resolver.terminate()
+        self._resolver.wait()
+
+    def freeze_resolver(self) -> None:
+        """Let the resolver hear, and say nothing."""
+        self._resolver.send_signal(signal.SIGSTOP)
+
+    def thaw_resolver(self) -> None:
+        """Let it say all that it had not said."""
+        self._resolver.send_signal(signal.SIGCONT)
+
+    def cut_link(self) -> None:
+        """Lose every packet."""
+        self._ip("link", "set", "lo", "down")
+
+    def mend_link(self) -> None:
+        """Lose none any more."""
+        self._ip("link", "set", "lo", "up")
+
+    def remove_route(self) -> None:
+        """Let no way lead to the site."""
+        self._ip("route", "del", *self.ROUTE)
+
+    def restore_route(self) -> None:
+        """Let a way lead there."""
+        self._ip("route", "add", *self.ROUTE)
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run([*self.inside, "ip", *words], check=True, env=self._environment)
+
+    def close(self) -> None:
+        """End all that runs in it, and it."""
+        for process in reversed(self._running):
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    """A network that can fail."""
+    dnsmasq = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+    if dnsmasq is None:
+        missing("dnsmasq")
+    network = Network(tmp_path, dnsmasq)
+    try:
+        yield network
+    finally:
+        network.close()
+
+
+QUICK = ("--connect-timeout", "1", "--read-timeout", "2")
+"""Timeouts that a test can wait for."""
+
+RATE, SLOTS = ("--rate", "100/s"), ("-c", "5")
+
+OUTAGES = {
+    "resolver gone": ("http://host{}.test/", RATE, Network.stop_resolver, Network.start_resolver),
+    "resolver silent": ("http://host{}.test/", SLOTS, Network.freeze_resolver, Network.thaw_resolver),
+    "route gone": ("http://10.9.0.{}/", SLOTS, Network.remove_route, Network.restore_route),
+    "link gone": ("http://127.0.1.{}/", RATE, Network.cut_link, Network.mend_link),
+}
+"""The URLs, how fast they go, what happens to the network, and what ends it."""
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_run_outlives_an_outage(afetch: Afetch, network: Network, outage: str) -> None:
+    """It pauses, says so, and goes on when the network is back: every URL ends well, at its first attempt."""
+    pattern, pace, fail, mend = OUTAGES[outage]
+    urls = listed(afetch.folder, [pattern.format(number) for number in range(1, 151)])
+    out = afetch.folder / "out.jsonl"
+    process = afetch.start(*pace, *QUICK, "-o", out, urls, command=[*network.inside, *COMMAND])
+    assert process.stderr is not None
+
+    network.wait_for_requests(30)
+    fail(network)
+    read_until(process.stderr.fileno(), b"no network", timeout=20)
+    mend(network)
+    _, rest = process.communicate(timeout=40)
+
+    records = [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
+    assert ended(records) == {200: 150}
+    assert process.returncode == 0
+    assert b"the network is back after" in rest
+    assert b"no network for" in rest
+    # What was under way on a connection, or waits for a question asked during the outage, is tried again as always.
+    lost = Counter(attempt["error"]["kind"] for record in records for attempt in record["history"][:-1])
+    assert lost["read-timeout"] <= 50
+    assert lost.total() - lost["read-timeout"] <= (3 if outage == "resolver silent" else 0), lost
