@@ -108,6 +108,22 @@ class Form(Struct, frozen=True):
         return self.size
 
 
+class Known(Struct, frozen=True):
+    """
+    What an earlier run knew of a request's reply; without a `url` it knew nothing.
+
+    Attributes:
+        url: Where that reply came from.
+        etag, modified: Its validators (RFC 9110 8.8), as they were sent.
+        sha256: Of its decoded body.
+    """
+
+    url: str = ""
+    etag: str | None = None
+    modified: str | None = None
+    sha256: str | None = None
+
+
 class Request(Struct, frozen=True):
     """
     One entry of the input: what to fetch, or why that cannot be tried.
@@ -122,6 +138,7 @@ class Request(Struct, frozen=True):
         save: The name of the file for its body, where bodies are saved.
         fallback: The method of a second request where a server refuses the first one's, or is not to be believed about
             it. Then only heads are asked for: no body is kept.
+        known: What an earlier run knew of its reply; None where nobody asks.
     """
 
     index: int
@@ -135,6 +152,7 @@ class Request(Struct, frozen=True):
     timeout: float | None = None
     save: str | None = None
     fallback: str | None = None
+    known: Known | None = None
 
     @property
     def ours(self) -> bool:

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from fetcher.bodies import NOTHING, BodyEncoding, BodyMode, Form, read_form, read_label
 from fetcher.errors import AfetchError, ErrorKind, UsageError
-from fetcher.model import Attempt, Error, Hop, Result, Timings
+from fetcher.model import Attempt, Error, Hop, Known, Result, Timings
 
 SCHEMA_ID = "urn:afetch:record:1"
 """Names the shape. The number grows when a field goes or changes its meaning, not when one is added."""
@@ -49,6 +49,8 @@ class RecordConfig:
         if self.body not in get_args(BodyMode):
             raise UsageError(f"body {self.body!r}: choose one of {', '.join(get_args(BodyMode))}")
 
+
+Change = Literal["new", "changed", "unchanged", "gone"]
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -142,7 +144,7 @@ class Record(Struct, frozen=True):
     body_encoding: Annotated[BodyEncoding | None, Meta(description="What `body` is; null where there is none.")]
     saved: Annotated[str | None, Meta(description="The file that has the body, relative to the folder of all.")]
     change: Annotated[
-        Literal["new", "changed", "unchanged", "gone"] | None,
+        Change | None,
         Meta(description="Against the cache's copy, where there is a cache."),
     ]
     extra: Annotated[Mapping[str, Any] | None, Meta(description="The input row's other columns.")]
@@ -363,9 +365,27 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record
         cast("Any", form) if large else form.whole(),
         form.encoding,
         None,
-        None,
+        None if request.known is None else _change(result, request.known, headers, sha256),
         _extra(request.extra),
     )
+
+
+def _change(result: Result, known: Known, headers: dict[str, list[str]], sha256: str | None) -> Change | None:
+    """Against what an earlier run knew; None where nobody can tell, as after a failure."""
+    if not result.ok:
+        return "gone" if known.url and result.error is None and result.status in {404, 410} else None
+    if result.status == 304:
+        return "unchanged" if known.url else None
+    if not known.url:
+        return "new"
+    # A reply without a body, as to HEAD, has its validators only.
+    now, before = sha256, known.sha256
+    for name, value in (("etag", known.etag), ("last-modified", known.modified)):
+        if now is None or before is None:
+            now, before = headers[name][-1] if name in headers else None, value
+    if now is None or before is None:
+        return None
+    return "unchanged" if now == before else "changed"
 
 
 def _failure(error: Error | None) -> Failure | None:

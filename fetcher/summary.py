@@ -69,10 +69,11 @@ class Facts(Struct, frozen=True, kw_only=True):
         resume: How to fetch them; None if that cannot be.
         counted: Results that count as failures (`--fail-on`).
         excessive: Those are more than may be.
+        changes: How many records there were of each `change`, where that is known.
         waits: What was waited for.
         outage: Seconds for which there was no network.
-        lookups: What the lookups of names came to.
         tuned: How many requests at once `-c auto` found to do best.
+        lookups: What the lookups of names came to.
     """
 
     elapsed: float
@@ -83,10 +84,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     resume: str | None = "--resume"
     counted: int = 0
     excessive: bool = False
+    changes: Mapping[str, int] | None = None
     waits: Waits | None = None
     outage: float = 0.0
-    lookups: Lookups | None = None
     tuned: Found | None = None
+    lookups: Lookups | None = None
 
 
 def render(stats: Stats, facts: Facts, *, width: int = WIDTH, colour: bool = False) -> str:
@@ -120,6 +122,7 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("again", _again(stats), width)
         yield from _row("slots", _slots(facts.tuned), width)
         yield from _worst(stats)
+    yield from _row("changes", _changes(facts), width)
     yield from _row("waited", _waited(facts), width)
     if facts.counted != stats.failed or (stats.failed and not facts.excessive):
         yield _verdict(facts)
@@ -200,6 +203,10 @@ def _again(stats: Stats) -> list[list[Span]]:
     if stats.redirects:
         items.append([(counted(stats.redirects, "redirect"), "")])
     return items
+
+
+def _changes(facts: Facts) -> list[list[Span]]:
+    return [[(f"{counted(count)} {change}", "")] for change, count in sorted((facts.changes or {}).items())]
 
 
 def _waited(facts: Facts) -> list[list[Span]]:

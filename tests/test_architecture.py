@@ -19,7 +19,7 @@ FLOORS = {
     6: {"backends"},
     5: {"engine", "seats"},
     4: {"settings"},
-    3: {"frontier", "outage", "policy", "robots", "tuner", "verdict", "sinks", "progress", "summary", "terminal"},
+    3: {"cache", "frontier", "outage", "policy", "robots", "tuner", "verdict", "sinks", "progress", "summary", "terminal"},
     2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls", "hosts"},
     1: {"model", "errors", "terms", "screen"},
 }

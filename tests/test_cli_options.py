@@ -92,10 +92,19 @@ def real(arguments: Sequence[str], **more: Any) -> subprocess.CompletedProcess[s
 MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--base-url", "http://a/b"], SourceConfig, "base_url", "http://a/b"),
     (["--limit", "5"], SourceConfig, "limit", 5),
+    (["--input-format", "tsv"], SourceConfig, "input_format", "tsv"),
+    (["--url-column", "link"], SourceConfig, "url_column", "link"),
     (["-X", "PUT"], SourceConfig, "method", "PUT"),
     (["--method", "PUT"], SourceConfig, "method", "PUT"),
     (["-d", "a=b"], SourceConfig, "data", b"a=b"),
     (["--data", "é"], SourceConfig, "data", "é".encode()),
+    (["-d", "a=b", "--data", "", "-d", "c"], SourceConfig, "data", b"a=b&&c"),
+    (["--data-json", '{"a": [1]}'], SourceConfig, "data_json", b'{"a": [1]}'),
+    (["--form", "a=b", "--form", "c=@d;type=text/csv"], SourceConfig, "form", (("a", "b"), ("c", "@d;type=text/csv"))),
+    (["--range", "0-499"], SourceConfig, "range", "0-499"),
+    (["-I"], SourceConfig, "method", "HEAD"),
+    (["--head", "-X", "HEAD"], SourceConfig, "method", "HEAD"),
+    (["-X", "head,get"], SourceConfig, "method", "head,get"),
     (["--param", "a=b=c", "--param", "d="], SourceConfig, "params", (("a", "b=c"), ("d", ""))),
     (["-H", "A: b", "--header", "A:c "], ClientConfig, "headers", (("A", "b"), ("A", "c"))),
     (["-H", "A;", "-H", "Accept:"], ClientConfig, "headers", (("A", ""), ("Accept", None))),
@@ -123,6 +132,9 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--cert", "me.pem"], ClientConfig, "cert", "me.pem"),
     (["--cert", "me.pem", "--key", "me.key"], ClientConfig, "key", "me.key"),
     (["--cert", "me.pem", "--key-password", "x y"], ClientConfig, "key_password", "x y"),
+    (["-x", "socks5://p:1"], ClientConfig, "proxy", "socks5://p:1"),
+    (["-x", ""], ClientConfig, "proxy", ""),
+    (["--no-env"], ClientConfig, "no_env", True),
     (["--keepalive", "3"], ClientConfig, "keepalive", 3.0),
     (["--no-keepalive"], ClientConfig, "keepalive", 0.0),
     (["--robots"], RobotsConfig, "robots", True),
@@ -146,6 +158,8 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--max-failures", "5%"], VerdictConfig, "max_failures", "5%"),
     (["--fail-fast"], VerdictConfig, "fail_fast", True),
     (["-o", "out.json"], OutputConfig, "output", "out.json"),
+    (["--cache", "seen"], OutputConfig, "cache", "seen"),
+    (["--cache", "seen", "--changed-only"], OutputConfig, "changed_only", True),
     (["-f", "json"], OutputConfig, "format", "json"),
     (["--json"], OutputConfig, "format", "jsonl"),
     (["--json", "-f", "jsonl"], OutputConfig, "format", "jsonl"),
@@ -180,7 +194,7 @@ def written(arguments: list[str]) -> tuple[click.Option, list[str]]:
     return option, values
 
 
-ALONE = [meaning for meaning in MEANINGS if meaning[0] != ["--json", "-f", "jsonl"]]
+ALONE = [meaning for meaning in MEANINGS if meaning[0] not in (["--json", "-f", "jsonl"], ["--head", "-X", "HEAD"])]
 
 
 @pytest.mark.parametrize(("arguments", "room", "name", "value"), ALONE, ids=lambda part: str(part))
@@ -658,6 +672,9 @@ MISTAKES = [
         ["-d", "@-"],
         "--data @-: standard input is the list already; name a file as SOURCE, or as --data @FILE",
     ),
+    (["-x", "ftp://a:secret@p", "x"], "--proxy: unknown scheme 'ftp'; a proxy's is http, https, socks, socks4, socks4a, "
+     "socks5 or socks5h"),
+    (["--demo", "-x", "p"], f"--demo and --proxy {_LEAVE_ONE.format(_ON_THIS_MACHINE)}"),
     (["-q", "-v", "x"], f"--quiet and --verbose {_LEAVE_ONE.format('say less, or say more')}"),
     (["-q", "--progress", "x"], f"--quiet and --progress {_LEAVE_ONE.format('show nothing, or show progress')}"),
     (["--json", "-f", "text", "x"], f"--json and --format {_LEAVE_ONE.format('they are two ways to say one thing')}"),

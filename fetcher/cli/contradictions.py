@@ -39,6 +39,8 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),
+    ("demo", "input_format", _DEMO),
+    ("demo", "url_column", _DEMO),
     ("demo", "method", _DEMO),
     ("demo", "data", _DEMO),
     ("demo", "data_json", _DEMO),
@@ -46,6 +48,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "range", _DEMO),
     ("demo", "param", _DEMO),
     ("demo", "robots", _DEMO),
+    ("demo", "proxy", "the demo's site is on this machine"),
     ("demo", "output", "the demo is for looking at"),
     ("demo", "explain", "see it work, or read what would happen"),
 )

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fetcher.backends.limits import fit_descriptors
 from fetcher.backends.local import LocalRun
@@ -20,6 +21,7 @@ from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
 from fetcher.settings import Settings
+from fetcher.sinks.chosen import Chosen
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.outputs import open_output
 from fetcher.sinks.protocol import Output
@@ -27,6 +29,9 @@ from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.summary import Facts, show
 from fetcher.terminal import counted, is_terminal, same_terminal
+
+if TYPE_CHECKING:
+    from fetcher.cache import Cache
 
 STOPPING = {
     name: status
@@ -38,6 +43,9 @@ STOPPING = {
     if hasattr(signal, name)
 }
 """Signals that end a run in good order, once, and at once the second time."""
+
+CHANGES = frozenset({"new", "changed", "gone"})
+"""What `--changed-only` writes."""
 
 BACKLOG = 100
 """Results that wait to be written without anybody noticing."""
@@ -74,6 +82,7 @@ class Conductor:
         self._display: Display
         self._run: LocalRun
         self._signal: str | None = None
+        self._cache: Cache | None = None
 
     async def conduct(
         self,
@@ -86,11 +95,13 @@ class Conductor:
         """The exit status of the run of a source into an output, with the screen as it was asked for."""
         self._display = choose(self._screen, lambda: self._run.snapshot())
         try:
-            place = self._open(output, inputs)
+            places = self._open(output, inputs)
             try:
-                self._run = LocalRun(self._settings, source, [place], observe=observe, notice=self._display.note)
+                source = source if self._cache is None else self._cache.remembering(source)
+                self._run = LocalRun(self._settings, source, places, observe=observe, notice=self._display.note)
             except BaseException:
-                place.close()
+                for place in places:
+                    place.close()
                 raise
         except BaseException:
             source.close()
@@ -104,11 +115,25 @@ class Conductor:
             self._display.stop()
         return self._end()
 
-    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> Output:
+    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> list[Output]:
+        """Where records go: the output, and behind it what is to be remembered of them."""
         colour = output.path is None and is_terminal(1) and not os.environ.get("NO_COLOR")
         # On one terminal the results are printed above the bar, by whoever draws it.
         shared = output.path is None and same_terminal()
-        return open_output(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
+        place = open_output(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
+        if output.cache is None:
+            return [place]
+        if output.changed_only:
+            place = Chosen(place, lambda record: record.change in CHANGES)
+        try:
+            # Imported here, so that only who asks for it pays for it.
+            from fetcher.cache import Cache
+
+            self._cache = Cache(output.cache)
+        except BaseException:
+            place.close()
+            raise
+        return [place, self._cache.learning([place])]
 
     def _warn(self) -> None:
         if self._settings.insecure:
@@ -155,6 +180,7 @@ class Conductor:
             counted=run.verdict.counted,
             excessive=run.verdict.failed,
             waits=run.waits,
+            changes=self._cache.changes if self._cache is not None else None,
             outage=run.outage,
             tuned=run.tuned,
             lookups=run.lookups,

@@ -21,6 +21,7 @@ from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import settle
 from fetcher.cli.interrupt import Interruptible, leave_quietly
 from fetcher.cli.labels import PREFIX
+from fetcher.cli.options.again import again_options
 from fetcher.cli.options.concurrency import concurrency_options
 from fetcher.cli.options.connection import connection_options
 from fetcher.cli.options.input import input_options
@@ -28,7 +29,7 @@ from fetcher.cli.options.option import Setting
 from fetcher.cli.options.output import output_options
 from fetcher.cli.options.patience import patience_options
 from fetcher.cli.options.redirects import redirect_options
-from fetcher.cli.options.request import read_data, request_options
+from fetcher.cli.options.request import read_bodies, request_options
 from fetcher.cli.options.screen import screen_options
 from fetcher.cli.options.setup import setup_options
 from fetcher.cli.options.verdict import verdict_options
@@ -76,6 +77,7 @@ class Afetch(rich_click.RichCommand):
 @redirect_options
 @connection_options
 @output_options
+@again_options
 @screen_options
 @verdict_options
 @setup_options
@@ -95,8 +97,7 @@ def command(context: click.Context, /, **_options: Any) -> int:
     values = dict(given)
     demo = values["demo"]
     sources = () if demo else _sources(values["source"])
-    if values["data"] is not None:
-        values["data"] = read_data(values["data"], sources)
+    read_bodies(values, sources)
     settings = _configuration(context, values, Settings, ROOMS, hosts=hosts_of(context))
     output = _configuration(context, values, OutputConfig, (OutputConfig,))
     screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fetcher.client.config import ClientConfig
 from fetcher.hosts import Hosts
-from fetcher.model import Form, Job, Origin
+from fetcher.model import Form, Job, Known, Origin
 
 LENGTH_ALWAYS = frozenset({"POST", "PUT", "PATCH"})
 """Methods that say `Content-Length: 0` when they have no body (RFC 9110 8.6)."""
@@ -35,6 +35,9 @@ _SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|session|signature
 
 HIDDEN = "***"
 """What is shown in place of a secret."""
+
+CONDITIONS = frozenset({"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"})
+"""Headers of a user's who asks for something else than what is there now."""
 
 PREPARED = 4_096
 """Origins whose heads are kept ready."""
@@ -72,8 +75,11 @@ class RequestHeads:
     def request(self, job: Job) -> bytes:
         """What goes onto the wire for a job's next hop; of a form only the head."""
         origin = job.url.origin
-        if job.body is not None or job.request.headers:
-            before, behind = self._head(job.method, origin, job.request.headers, job.body, trusted=job.trusted)
+        own = job.request.headers
+        if job.request.known is not None:
+            own = (*own, *self._conditions(job, job.request.known))
+        if job.body is not None or own:
+            before, behind = self._head(job.method, origin, own, job.body, trusted=job.trusted)
             body = job.body if isinstance(job.body, bytes) else b""
             return b"".join((before, job.url.target.encode("ascii"), behind, body))
         key = (origin.text, job.method, job.trusted)
@@ -83,6 +89,16 @@ class RequestHeads:
                 self._ready.clear()
             ready = self._ready[key] = self._head(job.method, origin, (), None, trusted=job.trusted)
         return b"".join((ready[0], job.url.target.encode("ascii"), ready[1]))
+
+    def _conditions(self, job: Job, known: Known) -> tuple[tuple[str, str], ...]:
+        """What makes a request one for a reply that is not the known one (RFC 9110 13.1); of the user's own, none."""
+        if str(job.url) != known.url or job.method not in {"GET", "HEAD"}:
+            return ()
+        given = {name.lower() for name, _ in (*self._config.headers, *job.request.headers)}
+        if given & CONDITIONS:
+            return ()
+        conditions = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified))
+        return tuple((name, value) for name, value in conditions if value is not None and value.isascii())
 
     def _head(
         self,

@@ -20,17 +20,25 @@ class OutputConfig:
         output: A file's path; `-` or None is standard output.
         format: One of `FORMATS`; None goes by the path's suffix, and is text where that has none.
         overwrite: Replace a file that is not empty.
+        cache: A folder that remembers what replies were, so that the next run can tell which have changed.
+        changed_only: Write the records of those only: new, changed, gone.
     """
 
     output: str | None = None
     format: str | None = None
     overwrite: bool = False
+    cache: str | None = None
+    changed_only: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in SINKS:
             raise UsageError(f"format {self.format!r}: choose one of {', '.join(FORMATS)}")
         if self.output == "":
             raise UsageError("output is empty; give a file's path, or - for standard output")
+        if self.cache == "":
+            raise UsageError("cache is empty; give a folder's path")
+        if self.changed_only and self.cache is None:
+            raise UsageError("changed_only without a cache: nothing is known to have changed; give --cache DIR")
         # It raises for a suffix that stands for no format.
         _ = self.chosen
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from fetcher.cli.options.option import flag, group, setting
+from fetcher.cli.options.option import alias, flag, group, setting
 from fetcher.cli.values import Header, Pair, Text
 from fetcher.client.config import ClientConfig
 from fetcher.errors import SourceError, UsageError
@@ -19,8 +20,10 @@ request_options = group(
         room=SourceConfig,
         type=Text(),
         metavar="METHOD",
-        help="Sent as given; GET unless said, POST where there is --data.",
+        help="Sent as given; GET unless said, POST where there is a body. head,get checks links: it asks with HEAD, "
+        "and with GET where a server refuses that, and keeps no body.",
     ),
+    alias("-I", "--head", of="method", means="HEAD", help="The same as -X HEAD: no bodies."),
     setting(
         "-H",
         "--header",
@@ -38,8 +41,31 @@ request_options = group(
         "--data",
         room=SourceConfig,
         type=Text(),
+        multiple=True,
         metavar="TEXT|@FILE",
-        help="The body of every request, sent byte for byte; @- reads it from standard input.",
+        help="The body of every request, sent byte for byte; @- reads it from standard input. Several are joined by &.",
+    ),
+    setting(
+        "--data-json",
+        room=SourceConfig,
+        type=Text(),
+        metavar="TEXT|@FILE",
+        help="The same as JSON, which is checked; sent as application/json, and asks for that.",
+    ),
+    setting(
+        "--form",
+        room=SourceConfig,
+        type=Pair("a part of the form: write KEY=VALUE or KEY=@FILE"),
+        multiple=True,
+        metavar="KEY=VALUE|@FILE",
+        help="A part of a multipart/form-data body; ;type=text/csv and ;filename=NAME may follow. Repeatable.",
+    ),
+    setting(
+        "--range",
+        room=SourceConfig,
+        type=Text(),
+        metavar="RANGE",
+        help="Ask for a part of each body: 0-499, 9500-, or -500 for the last 500 bytes.",
     ),
     setting(
         "--param",
@@ -60,15 +86,41 @@ request_options = group(
 )
 
 
-def read_data(text: str, sources: tuple[str, ...]) -> bytes:
+STDIN = frozenset({"-", "/dev/stdin"})
+
+
+def read_bodies(values: dict[str, Any], sources: tuple[str, ...]) -> None:
     """
-    The body that `--data` names: its own text, or what is in @FILE.
+    Put what the options of bodies name in the place of their texts.
 
     Args:
+        values: The parameters' values by name, which are changed.
         sources: Where the list comes from; standard input cannot be both.
 
     Raises:
-        UsageError: Standard input is the list.
+        UsageError: Standard input is the list, or is to be two bodies.
+        SourceError: A file cannot be read.
+    """
+    texts = [("--data", text) for text in values["data"]]
+    texts += [("--data-json", values["data_json"])] if values["data_json"] is not None else []
+    texts += [("--form", value) for _, value in values["form"]]
+    piped = [name for name, text in texts if text.startswith("@") and text[1:].partition(";")[0] in STDIN]
+    if piped and not STDIN.isdisjoint(sources):
+        raise UsageError(
+            f"{piped[0]} @-: standard input is the list already; name a file as SOURCE, or as {piped[0]} @FILE"
+        )
+    if len(piped) > 1:
+        raise UsageError(f"{piped[0]} @- and {piped[1]} @-: standard input can be read once; name a file")
+    values["data"] = b"&".join(read_data(text) for text in values["data"]) if values["data"] else None
+    if values["data_json"] is not None:
+        values["data_json"] = read_data(values["data_json"], "--data-json")
+
+
+def read_data(text: str, option: str = "--data") -> bytes:
+    """
+    The body that an option names: its own text, or what is in @FILE.
+
+    Raises:
         SourceError: The file cannot be read.
     """
     if not text.startswith("@"):
@@ -76,11 +128,9 @@ def read_data(text: str, sources: tuple[str, ...]) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     name = text[1:]
     if name == "-":
-        if "-" in sources:
-            raise UsageError("--data @-: standard input is the list already; name a file as SOURCE, or as --data @FILE")
         return sys.stdin.buffer.read()
     try:
         return Path(name).read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise SourceError(f"--data @{name}: {reason}; name a file that can be read") from error
+        raise SourceError(f"{option} @{name}: {reason}; name a file that can be read") from error

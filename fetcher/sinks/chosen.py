@@ -1,0 +1,55 @@
+"""Owns the output that is given only some of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+from fetcher.record import Record
+from fetcher.sinks.protocol import Output
+
+
+class Chosen:
+    """
+    Passes some of the records on to an output.
+
+    Args:
+        takes: Which.
+
+    Attributes:
+        written: Records up to which all are in the place, or were not to be.
+    """
+
+    def __init__(self, output: Output, takes: Callable[[Record], bool]) -> None:
+        self._output = output
+        self._takes = takes
+        self._seen = 0
+        self._taken = 0
+        self.written = 0
+
+    def begin(self) -> None:
+        """Make the place ready."""
+        self._output.begin()
+
+    def add(self, record: Record) -> int:
+        """Take a record in; how many bytes wait for `flush` now."""
+        self._seen += 1
+        if not self._takes(record):
+            return 0
+        self._taken += 1
+        return self._output.add(record)
+
+    def flush(self, stop: Event) -> None:
+        """Write what waits."""
+        self._output.flush(stop)
+        if self._output.written == self._taken:
+            self.written = self._seen
+
+    def end(self, stop: Event) -> None:
+        """Write what waits, and the format's end."""
+        self._output.end(stop)
+        self.flush(stop)
+
+    def close(self) -> None:
+        """Let go of the place."""
+        self._output.close()
