@@ -411,6 +411,18 @@ def test_begun_jobs_go_first_and_refused_ones_last() -> None:
     assert last == ["a/0", "a/1", "a/9"]
 
 
+def test_retries_that_came_due_together_go_in_the_order_of_their_times() -> None:
+    """Under a limit the one that waits longest must not always be the next but one."""
+    frontier = Frontier(FrontierConfig())
+    begun = Attempt(job("a").url, 0.0, 0.1, 500, None)
+    frontier.add(job("a", 0), 0.0)
+
+    for number in (3, 1, 2):
+        frontier.add(replace(job("a", number), attempts=(begun,)), float(number))
+
+    assert drain(frontier, 9.0) == ["a/1", "a/2", "a/3", "a/0"]
+
+
 # Refusals.
 
 

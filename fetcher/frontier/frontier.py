@@ -305,9 +305,16 @@ class Frontier:
     def _recall(self, now: float) -> None:
         """Put the jobs whose time has come into their hosts' queues."""
         later = self._later
+        begun = []
         while later and later[0][0] <= now:
             job = heappop(later)[2]
-            self._enqueue(job, first=bool(job.hops or job.attempts))
+            if job.hops or job.attempts:
+                begun.append(job)
+            else:
+                self._enqueue(job)
+        # Each goes before those that are there already, so the one that was due first comes last.
+        for job in reversed(begun):
+            self._enqueue(job, first=True)
 
     def _ring(self, now: float) -> None:
         """Let the hosts and origins go whose time has come."""
