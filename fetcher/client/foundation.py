@@ -86,7 +86,9 @@ class Connector(TCPConnector):
     ) -> None:
         # Names are cached by our own resolver, which also caches failures.
         self._names = resolver
-        super().__init__(use_dns_cache=False, resolver=resolver, socket_factory=partial(_make_socket, window=window), **options)
+        super().__init__(
+            use_dns_cache=False, resolver=resolver, socket_factory=partial(_make_socket, window=window), **options
+        )
         self._factory = partial(wire, self._loop)
         self._libuv = type(self._loop).__module__.startswith("uvloop")
 
@@ -163,7 +165,7 @@ def _telling(error: ClientConnectorError) -> ClientConnectorError:
     if error.os_error.errno is not None or not numbers:
         return error
     number = next((number for number in numbers if number not in WAYLESS), numbers[0])
-    return ClientConnectorError(error._conn_key, OSError(number, str(error.os_error)))
+    return ClientConnectorError(error.args[0], OSError(number, str(error.os_error)))
 
 
 class _Socket(socket.socket):

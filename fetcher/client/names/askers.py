@@ -1,9 +1,9 @@
 """
 Owns who is asked for a name's addresses: c-ares or the system's resolver. Neither remembers anything.
 
-c-ares asks the servers of /etc/resolv.conf without threads, which is what thousands of hosts need, and tells how long an
-answer is good for. The system's resolver knows more (mDNS, split DNS), on a thread for each name under way. Those are
-daemon threads: a lookup that hangs never holds the exit.
+c-ares asks the servers of /etc/resolv.conf without threads, which is what thousands of hosts need, and tells how long
+an answer is good for. The system's resolver knows more (mDNS, split DNS), on a thread for each name under way. Those
+are daemon threads: a lookup that hangs never holds the exit.
 """
 
 from __future__ import annotations
@@ -177,7 +177,9 @@ class Ares:
         if ipv6 is not None and len(nodes) > 1:
             nodes = sorted(nodes, key=lambda node: (node.family == socket.AF_INET6) != ipv6.public)
         addresses = dict.fromkeys(_with_zone(node.addr[0].decode("ascii"), node.addr[2:]) for node in nodes)
-        return Answer(tuple(addresses), float(min(node.ttl for node in nodes)))
+        # An alias counts, too: it may lead elsewhere sooner than the addresses behind it change.
+        ttls = [node.ttl for node in nodes] + [alias.ttl for alias in answer.cnames]
+        return Answer(tuple(addresses), float(min(ttls)))
 
     def _ipv6(self) -> _Ipv6 | None:
         """What this machine has of IPv6; None where nobody says. Asked for each name, so not looked up each time."""

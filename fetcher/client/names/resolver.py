@@ -29,7 +29,7 @@ from fetcher.errors import UsageError
 log = logging.getLogger(__name__)
 
 LEAST, MOST = 5.0, 3600.0
-"""Seconds for which an answer is kept at least and at most, whatever its TTL: one of 0 is for who asks once a minute."""
+"""Seconds for which an answer is kept at least and at most, whatever its TTL: 0 is for who asks now and then."""
 
 REMEMBERED = 60.0
 """Seconds that an answer without a TTL is kept."""
