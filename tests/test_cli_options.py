@@ -133,7 +133,6 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--cert", "me.pem", "--key", "me.key"], ClientConfig, "key", "me.key"),
     (["--cert", "me.pem", "--key-password", "x y"], ClientConfig, "key_password", "x y"),
     (["-x", "socks5://p:1"], ClientConfig, "proxy", "socks5://p:1"),
-    (["-x", ""], ClientConfig, "proxy", ""),
     (["--no-env"], ClientConfig, "no_env", True),
     (["--keepalive", "3"], ClientConfig, "keepalive", 3.0),
     (["--no-keepalive"], ClientConfig, "keepalive", 0.0),
@@ -535,6 +534,7 @@ BAD_FILES = [
     ("xyz = 2", "no option 'xyz'; keys are the long options, afetch --help lists them"),
     ("c = 2", "no option 'c'; keys are the long options, afetch --help lists them"),
     ("demo = true", "demo belongs on the command line; remove it"),
+_ON_THIS_MACHINE = "the demo's site is on this machine"
     ("explain = true", "explain belongs on the command line; remove it"),
     ("rate = 0", f"rate: '0' is not {Rate.forms}"),
     ("hosts = 3", 'hosts: write a table for each host: [hosts."api.example.com"]'),
@@ -672,8 +672,10 @@ MISTAKES = [
         ["-d", "@-"],
         "--data @-: standard input is the list already; name a file as SOURCE, or as --data @FILE",
     ),
-    (["-x", "ftp://a:secret@p", "x"], "--proxy: unknown scheme 'ftp'; a proxy's is http, https, socks, socks4, socks4a, "
-     "socks5 or socks5h"),
+    (
+        ["-x", "ftp://a:secret@p", "x"],
+        "--proxy: unknown scheme 'ftp'; a proxy's is http, https, socks, socks4, socks4a, socks5 or socks5h",
+    ),
     (["--demo", "-x", "p"], f"--demo and --proxy {_LEAVE_ONE.format(_ON_THIS_MACHINE)}"),
     (["-q", "-v", "x"], f"--quiet and --verbose {_LEAVE_ONE.format('say less, or say more')}"),
     (["-q", "--progress", "x"], f"--quiet and --progress {_LEAVE_ONE.format('show nothing, or show progress')}"),

@@ -28,6 +28,7 @@ from fetcher.policy import CURABLE
 from fetcher.record import schema
 from tests.conftest import COMMAND, Afetch, clean_environment
 from tests.servers import Site
+from tests.proxy_servers import running, tinyproxy
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -300,6 +301,8 @@ SHELL: dict[str, tuple[int, Check]] = {
 ENDLESS = "Fetch what is added to a list"
 
 
+PROXY, PROXY_HOST = "Go through a proxy", "proxy.example.com:3128"
+
 @pytest.mark.parametrize("title", SHELL)
 def test_shell_recipe_does_what_it_says(title: str, shop: Site, afetch: Afetch) -> None:
     """A recipe of README, run as it stands."""
@@ -328,10 +331,22 @@ def test_recipe_for_a_growing_list_fetches_what_is_added(shop: Site, afetch: Afe
 
 
 def test_every_shell_recipe_is_tried() -> None:
+def test_recipe_for_a_proxy_goes_through_one(shop: Site, afetch: Afetch, tmp_path: Path) -> None:
+    """A tinyproxy with those credentials; the site hears from it what it was asked."""
+    with running(tinyproxy(tmp_path, "BasicAuth user password")) as proxy:
+        recipe = recipe_named(PROXY).replace(PROXY_HOST, f"{LOOPBACK}:{proxy.port}")
+        with shell(recipe, shop, afetch.folder) as process:
+            out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 1, err
+    assert sorted(line[:3] for line in out.splitlines()) == ["200", "200", "404"], err
+    assert all("tinyproxy" in dict(request.headers)["Via"] for request in shop.log)
+
+
     """A recipe of README that has no test here is none."""
     recipes = blocks(section(read(README), "Recipes"), "sh")
 
-    assert recipes == [recipe_named(title) for title in (*SHELL, ENDLESS)]
+    assert sorted(recipes) == sorted(recipe_named(title) for title in (*SHELL, ENDLESS, PROXY))
 
 
 PYTHON = (

@@ -79,9 +79,9 @@ The run
   look-ahead     10,000 entries
   connecting     10s
   silence        30s
-  tried again    after dns, refused, unreachable, connect-timeout, disconnected,
-                 read-timeout, timeout, incomplete, local, 408, 429, 500, 502,
-                 503, 504
+  tried again    after dns, refused, unreachable, connect-timeout, proxy,
+                 disconnected, read-timeout, timeout, incomplete, local, 408,
+                 429, 500, 502, 503, 504
   waits          up to 1s, then twice that and so on up to 1m; none begins 10m
                  after the first
   Retry-After    is kept to, up to 5m; beyond that a reply is final
@@ -270,7 +270,7 @@ def test_a_method_that_may_not_be_repeated_says_when_it_is(afetch: Afetch) -> No
     never = afetch("http://a/", "--explain", "-d", "x", "--retry-on", "none")
 
     assert " ".join(rows(cautious.stdout, "http://a/")["retries"]) == (
-        "up to 2; for POST only after connect-timeout, dns, refused, unreachable, when nothing had been sent"
+        "up to 2; for POST only after connect-timeout, dns, proxy, refused, unreachable, when nothing had been sent"
     )
     assert rows(asked.stdout, "http://a/")["retries"] == ["up to 2"]
     assert rows(never.stdout, "http://a/")["retries"] == ["none"]

@@ -51,5 +51,11 @@ def demo(settings: Settings, output: OutputConfig, screen: ScreenConfig) -> int:
             Pen().tell(f"afetch: all {len(records)} pages behaved as the site promises, the failing ones, too\n")
         return ExitStatus.OK
 
-    patient = replace(settings, read_timeout=min(settings.read_timeout or PATIENCE, PATIENCE), fail_on=("none",))
+    patient = replace(
+        settings,
+        read_timeout=min(settings.read_timeout or PATIENCE, PATIENCE),
+        fail_on=("none",),
+        # The site is on this machine, which no proxy of the environment's reaches.
+        no_env=True,
+    )
     return run_loop(main())

@@ -27,8 +27,8 @@ from fetcher.client.request_heads import RequestHeads, shown_head
 from fetcher.client.tls import Trust
 from fetcher.errors import SinkError
 from fetcher.hosts import HostConfig, Hosts
-from fetcher.model import IDEMPOTENT, UNCONNECTED, Request, Url
-from fetcher.policy import CURABLE, REFUSALS, first_job
+from fetcher.model import IDEMPOTENT, Request, Url
+from fetcher.policy import CURABLE, REFUSALS, UNSENT, first_job
 from fetcher.robots import PATH
 from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig
@@ -150,7 +150,8 @@ class Entries:
         self._settings = settings
         self._config = config
         self._hosts = Hosts(settings)
-        self._heads = RequestHeads(settings, self._hosts)
+        self._heads = RequestHeads(settings, self._hosts, Jar.of(settings))
+        self._proxies = settings.proxies
 
     def rows(self, request: Request) -> Iterator[Row]:
         """What would be done for an entry, or why nothing can be."""
@@ -166,6 +167,8 @@ class Entries:
         host = url.origin.host
         yield Row("host", f"{host}, port {url.origin.port}")
         table = self._hosts.find(host)
+        if self._proxies:
+            yield Row("proxy", self._proxies.told(url.origin))
         if table is not None:
             where = "" if self._config is None else f"{self._config}: "
             yield Row("its table", [f'{where}[hosts."{self._hosts.name(host)}"]'])
@@ -194,7 +197,7 @@ def _retries(settings: Settings, retries: int, method: str) -> str:
         return "none"
     if settings.retry_on is not None or method in IDEMPOTENT:
         return f"up to {retries}"
-    return f"up to {retries}; for {method} only after {_listed(sorted(UNCONNECTED))}, when nothing had been sent"
+    return f"up to {retries}; for {method} only after {_listed(sorted(UNSENT))}, when nothing had been sent"
 
 
 def _trust(settings: Settings) -> str:

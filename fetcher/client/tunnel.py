@@ -37,6 +37,8 @@ AGAIN = frozenset({408, 429})
 """Refusals below 500 that another time may cure."""
 
 CREDENTIALS_WANTED = 407
+UNAUTHORIZED = 401
+"""What tinyproxy says of wrong ones."""
 
 SOCKS5_REFUSALS = {
     1: (ErrorKind.PROXY, "general failure, which a name that it cannot look up is as well", False),
@@ -208,11 +210,11 @@ def _door(proxy: Proxy) -> Origin:
     return Origin("https" if proxy.scheme == "https" else "http", proxy.host, proxy.port, str(proxy))
 
 
-def unwelcome(proxy: Proxy) -> str:
-    """What is wrong where a proxy asks for credentials (407)."""
+def unwelcome(proxy: Proxy, status: int = CREDENTIALS_WANTED) -> str:
+    """What is wrong where a proxy asks for credentials."""
     if proxy.user is None:
-        return f"{proxy} asks for a user and a password (407); write them as USER:PASSWORD@ before its host"
-    return f"{proxy} does not take the user and password that it was given (407)"
+        return f"{proxy} asks for a user and a password ({status}); write them as USER:PASSWORD@ before its host"
+    return f"{proxy} does not take the user and password that it was given ({status})"
 
 
 async def _connect(transport: asyncio.Transport, talk: Talk, proxy: Proxy, origin: Origin, user_agent: str) -> None:
@@ -239,8 +241,8 @@ async def _connect(transport: asyncio.Transport, talk: Talk, proxy: Proxy, origi
     status = head.status
     if 200 <= status < 300:
         return
-    if status == CREDENTIALS_WANTED:
-        raise TunnelError(ErrorKind.PROXY, unwelcome(proxy), lasting=True)
+    if status in {CREDENTIALS_WANTED, UNAUTHORIZED}:
+        raise TunnelError(ErrorKind.PROXY, unwelcome(proxy, status), lasting=True)
     words = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
     lasting = status < 500 and status not in AGAIN
     raise TunnelError(ErrorKind.PROXY, f"{proxy} refused CONNECT {target}: {words}", lasting=lasting)
