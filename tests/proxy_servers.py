@@ -131,7 +131,7 @@ def squid(folder: Path, authority: Authority, *, credentials: bool = False) -> P
     helper = folder / "credentials.sh"
     # squid hands them over with some bytes percent-encoded.
     helper.write_text(
-        f'#!/bin/sh\nwhile read -r user password; do\n[ "$user $password" = "{USER} s3cret%2F%40%3A%C3%A9" ] '
+        f'#!/bin/sh\nwhile read -r user password; do\n[ "$user $password" = "{USER} s3cret/@:%C3%A9" ] '
         "&& echo OK || echo ERR\ndone\n"
     )
     helper.chmod(0o755)

@@ -23,6 +23,7 @@ import pytest
 from fetcher import __version__
 from fetcher.cli.main import command
 from fetcher.cli.status import ExitStatus
+from fetcher.demo.server import LOOPBACK
 from fetcher.errors import ErrorKind
 from fetcher.policy import CURABLE
 from fetcher.record import schema
