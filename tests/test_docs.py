@@ -28,8 +28,8 @@ from fetcher.errors import ErrorKind
 from fetcher.policy import CURABLE
 from fetcher.record import schema
 from tests.conftest import COMMAND, Afetch, clean_environment
-from tests.servers import Site
 from tests.proxy_servers import running, tinyproxy
+from tests.servers import Site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -301,8 +301,8 @@ SHELL: dict[str, tuple[int, Check]] = {
 
 ENDLESS = "Fetch what is added to a list"
 
-
 PROXY, PROXY_HOST = "Go through a proxy", "proxy.example.com:3128"
+
 
 @pytest.mark.parametrize("title", SHELL)
 def test_shell_recipe_does_what_it_says(title: str, shop: Site, afetch: Afetch) -> None:
@@ -331,7 +331,6 @@ def test_recipe_for_a_growing_list_fetches_what_is_added(shop: Site, afetch: Afe
     assert [json.loads(line)["url"] for line in out.splitlines()] == [shop.url("/"), shop.url("/items/2")], err
 
 
-def test_every_shell_recipe_is_tried() -> None:
 def test_recipe_for_a_proxy_goes_through_one(shop: Site, afetch: Afetch, tmp_path: Path) -> None:
     """A tinyproxy with those credentials; the site hears from it what it was asked."""
     with running(tinyproxy(tmp_path, "BasicAuth user password")) as proxy:
@@ -344,6 +343,7 @@ def test_recipe_for_a_proxy_goes_through_one(shop: Site, afetch: Afetch, tmp_pat
     assert all("tinyproxy" in dict(request.headers)["Via"] for request in shop.log)
 
 
+def test_every_shell_recipe_is_tried() -> None:
     """A recipe of README that has no test here is none."""
     recipes = blocks(section(read(README), "Recipes"), "sh")
 

@@ -150,7 +150,7 @@ class Entries:
         self._settings = settings
         self._config = config
         self._hosts = Hosts(settings)
-        self._heads = RequestHeads(settings, self._hosts, Jar.of(settings))
+        self._heads = RequestHeads(settings, self._hosts)
         self._proxies = settings.proxies
 
     def rows(self, request: Request) -> Iterator[Row]:
