@@ -167,6 +167,7 @@ class Engine:
         Raises:
             Exception: Whatever the source raised before its end, `SourceError` where it is one of ours; what was read
                 is done all the same.
+            SinkError: The cookies of the run cannot be kept.
         """
         self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
         self._workers = [
@@ -191,6 +192,7 @@ class Engine:
                 await asyncio.wait_for(self._client.close(), CLOSING)
             except TimeoutError:
                 log.debug("connections took longer than %g s to close", CLOSING)
+        self._client.save()
         if self._source_error is not None:
             raise self._source_error
 
@@ -257,7 +259,9 @@ class Engine:
         if not robots.knows(origin, now):
             if self._frontier.shelve(job):
                 request = robots.request(origin)
-                self._frontier.add(first_job(request, Url(origin, PATH), now), 0.0)
+                # A redirect may have led here, and nothing of the user's is for whom it leads to.
+                asked = replace(first_job(request, Url(origin, PATH), now), trusted=False)
+                self._frontier.add(asked, 0.0)
                 if self._frontier.fallen:
                     self._bury()
             return False

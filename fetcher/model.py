@@ -260,6 +260,41 @@ class News(Struct, frozen=True):
     reason: str = ""
 
 
+class Cookie(Struct, frozen=True):
+    """
+    A cookie that a server has set (RFC 6265 5.3).
+
+    Attributes:
+        domain: Without a dot before it.
+        host_only: It goes to that host, and to none below it.
+        secure: It goes over https only.
+        expires: Seconds since the epoch when it is over; None is with the session.
+        http_only: Scripts in pages do not see it; kept for those who read our files.
+    """
+
+    name: str
+    value: str
+    domain: str
+    host_only: bool
+    path: str
+    secure: bool = False
+    expires: float | None = None
+    http_only: bool = False
+
+
+class ChainCookies(Struct, frozen=True):
+    """
+    What the servers of a redirect chain have set.
+
+    Attributes:
+        cookies: Those that have expired are what a server has dropped, and hide others of their name.
+        changed: How many replies of the chain there were when they last changed.
+    """
+
+    cookies: tuple[Cookie, ...]
+    changed: int
+
+
 class Job(Struct, frozen=True):
     """
     A request on its way: the hop to make next and what came before it.
@@ -276,6 +311,7 @@ class Job(Struct, frozen=True):
         trusted: The next hop goes to the origin that the entry named, so credentials may go with it.
         paused: Seconds of `spent` for which we ourselves did not read.
         refusals: How many of the attempts were refused by a host that wants less; they are no retries.
+        cookies: What the redirects before the next hop have set.
     """
 
     request: Request
@@ -292,6 +328,7 @@ class Job(Struct, frozen=True):
     trusted: bool = True
     refusals: int = 0
     paused: float = 0.0
+    cookies: ChainCookies | None = None
 
     @property
     def host(self) -> str:

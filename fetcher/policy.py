@@ -18,6 +18,7 @@ from math import inf
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fetcher.client.cookies.store import after_hop
 from fetcher.errors import ErrorKind, UsageError
 from fetcher.hosts import Hosts, HostsConfig
 from fetcher.model import IDEMPOTENT, UNCONNECTED, Attempt, Error, Hop, Job, News, Request, Result, Url, Word
@@ -241,7 +242,10 @@ class Policy:
         method, body = job.method, job.body
         if (hop.status == 303 and method != "HEAD") or (hop.status in {301, 302} and method == "POST"):
             method, body = "GET", None
-        if any(url == seen.url and method == seen.method for seen in (*job.hops, hop)):
+        cookies = after_hop(job.cookies, hop, len(job.hops) + 1, self._wall())
+        # What was seen before the cookies last changed was asked with others, and may well answer differently now.
+        since = cookies.changed if cookies is not None else 0
+        if any(url == seen.url and method == seen.method for seen in (*job.hops, hop)[since:]):
             return self._stray(job, hop, f"a redirect loop: {url} again")
         most = max(self._config.max_redirects, OWN_REDIRECTS if job.request.ours else 0)
         if len(job.hops) >= most:
@@ -262,6 +266,7 @@ class Policy:
                 spent=job.spent + hop.elapsed,
                 paused=job.paused + hop.paused,
                 trusted=job.trusted and url.origin == hop.url.origin,
+                cookies=cookies,
             )
         )
 

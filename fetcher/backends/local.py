@@ -10,7 +10,7 @@ from time import monotonic
 
 from fetcher.client.names.tally import Lookups
 from fetcher.engine import GRACE, Engine
-from fetcher.errors import SourceError
+from fetcher.errors import SinkError, SourceError
 from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
@@ -149,6 +149,8 @@ class LocalRun:
             await self._engine.run()
         except SourceError as error:
             self.source_error = error
+        except SinkError as error:
+            self.failure = self.failure or error
         finally:
             if timer is not None:
                 timer.cancel()

@@ -23,6 +23,7 @@ from fetcher.cli.labels import CONFIG, label
 from fetcher.cli.options.option import Alias, Setting
 from fetcher.cli.status import ExitStatus
 from fetcher.cli.values import MinSpeed, Rate, Seconds, Size, Speed, Value
+from fetcher.client.cookies.jar import Jar
 from fetcher.client.request_heads import RequestHeads, shown_head
 from fetcher.client.tls import Trust
 from fetcher.errors import SinkError
@@ -150,7 +151,7 @@ class Entries:
         self._settings = settings
         self._config = config
         self._hosts = Hosts(settings)
-        self._heads = RequestHeads(settings, self._hosts)
+        self._heads = RequestHeads(settings, self._hosts, Jar.of(settings))
         self._proxies = settings.proxies
 
     def rows(self, request: Request) -> Iterator[Row]:

@@ -8,6 +8,8 @@ from math import inf
 from typing import Literal
 
 from fetcher import __version__
+from fetcher.client.cookies.config import CookiesConfig
+from fetcher.client.credentials import CredentialsConfig
 from fetcher.client.proxies import Proxies, proxy_variables
 from fetcher.client.trust import TrustConfig
 from fetcher.errors import UsageError
@@ -21,7 +23,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientConfig(TrustConfig):
+class ClientConfig(TrustConfig, CredentialsConfig, CookiesConfig):
     """
     How to speak to servers.
 
@@ -69,7 +71,8 @@ class ClientConfig(TrustConfig):
     proxy_variables: tuple[tuple[str, str], ...] = field(default_factory=proxy_variables, repr=False)
 
     def __post_init__(self) -> None:
-        TrustConfig.__post_init__(self)
+        for room in (TrustConfig, CredentialsConfig, CookiesConfig):
+            room.__post_init__(self)
         if self.slots < 1:
             raise UsageError(f"concurrency must be at least 1, not {self.slots}")
         for name in ("timeout", "connect_timeout", "read_timeout", "keepalive", "max_size", "max_ratio"):

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from fetcher.client.budget import Budget
 from fetcher.client.config import ClientConfig
+from fetcher.client.cookies.jar import Jar
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
 from fetcher.client.phases import PHASES, Phases, ProxyPhases
@@ -85,7 +86,8 @@ class Client:
         self._connector = Connector(Wire, limit=config.slots, resolver=self._resolver, **pool)
         self._patience = ClientTimeout(connect=config.connect_timeout or None, ceil_threshold=inf)
         self._targets: dict[str, Target] = {}
-        self._heads = RequestHeads(config, hosts)
+        self._jar = Jar.of(config)
+        self._heads = RequestHeads(config, hosts, self._jar)
         self._uploads = Uploads(self._loop)
         self._proxies = config.proxies or None
         self._idle = 0
@@ -96,6 +98,16 @@ class Client:
     def lookups(self) -> Lookups:
         """What the lookups of names came to so far."""
         return self._resolver.lookups
+
+    def save(self) -> None:
+        """
+        Write the cookies of the run down, where that was asked for.
+
+        Raises:
+            SinkError: They cannot be.
+        """
+        if self._jar is not None:
+            self._jar.save()
 
     async def close(self) -> None:
         """End every connection and lookup."""
@@ -131,7 +143,10 @@ class Client:
             if not stale or job.method not in IDEMPOTENT:
                 if self._proxies is not None and (refusal := self._proxy_refusal(job, reply)) is not None:
                     return hop.unconnected(refusal)
-                return hop.ended(reply, wire, reused=reused)
+                ended = hop.ended(reply, wire, reused=reused)
+                if self._jar is not None:
+                    self._jar.take(ended)
+                return ended
 
     def _timeout(self, job: Job) -> float:
         """Seconds of an attempt's own time, as the entry has them, or the host of its next hop; 0 is none."""
