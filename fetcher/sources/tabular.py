@@ -22,7 +22,7 @@ LONGEST_ROW = 1024 * 1024
 SUSPECT = LONGEST_ROW // 4
 """Characters up to which a row needs no measuring: a character is four bytes at most."""
 
-REREAD = LONGEST_ROW
+REREAD = 3 * LONGEST_ROW
 """Characters that are read again behind quotes which do not close: more is no accident, and has no end."""
 
 MOST_COLUMNS = 10_000

@@ -85,8 +85,8 @@ def for_url(where: str, text: str) -> Template | None:
 
 
 def for_query(where: str, text: str) -> Template | None:
-    """A query parameter's value, written percent-encoded; None if it has no columns."""
-    return _parse(where, text, lambda _before, _text: _in_query)
+    """A query parameter's value, all of it written percent-encoded; None if it has no columns."""
+    return _parse(where, text, lambda _before, _text: _in_query, _quoted)
 
 
 def for_header(where: str, text: str) -> Template | None:
@@ -128,15 +128,20 @@ def plain(name: str, cell: Cell) -> str:
     return str(msgspec.json.decode(raw, type=str)) if raw[:1] == b'"' else raw.decode("ascii")
 
 
-def _parse(where: str, text: str, place: Callable[[int, str], Callable[[str, Cell], str]]) -> Template | None:
+def _parse(
+    where: str,
+    text: str,
+    place: Callable[[int, str], Callable[[str, Cell], str]],
+    literal: Callable[[str], str] = str,
+) -> Template | None:
     parts: list[str | Field] = []
     end = 0
     for match in _FIELD.finditer(text):
-        parts.append(text[end : match.start()])
+        parts.append(literal(text[end : match.start()]))
         end = match.end()
         escaped, name = match.groups()
-        parts.append(f"{{{escaped}}}" if name is None else Field(name, place(match.start(), text)))
-    parts.append(text[end:])
+        parts.append(literal(f"{{{escaped}}}") if name is None else Field(name, place(match.start(), text)))
+    parts.append(literal(text[end:]))
     # A text whose only braces are doubled ones is a template, too: they become single.
     return Template(where, tuple(parts)) if len(parts) > 1 else None
 
