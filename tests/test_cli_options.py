@@ -98,7 +98,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--method", "PUT"], SourceConfig, "method", "PUT"),
     (["-d", "a=b"], SourceConfig, "data", b"a=b"),
     (["--data", "é"], SourceConfig, "data", "é".encode()),
-    (["-d", "a=b", "--data", "", "-d", "c"], SourceConfig, "data", b"a=b&&c"),
+    (["-d", "a=b", "-d", "c"], SourceConfig, "data", b"a=b&c"),
     (["--data-json", '{"a": [1]}'], SourceConfig, "data_json", b'{"a": [1]}'),
     (["--form", "a=b", "--form", "c=@d;type=text/csv"], SourceConfig, "form", (("a", "b"), ("c", "@d;type=text/csv"))),
     (["--range", "0-499"], SourceConfig, "range", "0-499"),
@@ -627,9 +627,9 @@ def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path, capsys: pytest.
 # What cannot be.
 
 MISTAKES = [
-    (["--form", "x"], "no such option: --form; did you mean --format?"),
+    (["--formt", "x"], "no such option: --formt; did you mean --format?"),
     (["--time", "3"], "no such option: --time; did you mean --timeout?"),
-    (["--foo"], "no such option: --foo; see afetch --help"),
+    (["--quux"], "no such option: --quux; see afetch --help"),
     (["-Q"], "no such option: -Q; see afetch --help"),
     (["-L", "x"], "no such option: -L; redirects are followed unless --no-follow is given"),
     (["-t"], "-t needs a value; write -t TIME"),
