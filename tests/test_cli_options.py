@@ -24,6 +24,7 @@ from fetcher.cli.options.option import Alias, Setting
 from fetcher.cli.status import ExitStatus
 from fetcher.cli.values import FASTEST, LARGEST, LONGEST, Header, MinSpeed, Rate, Seconds, Size, Speed, Value
 from fetcher.client.config import ClientConfig
+from fetcher.client.names.config import NamesConfig
 from fetcher.errors import SinkError
 from fetcher.frontier.config import FrontierConfig
 from fetcher.hosts import HostConfig
@@ -136,6 +137,12 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--no-env"], ClientConfig, "no_env", True),
     (["--keepalive", "3"], ClientConfig, "keepalive", 3.0),
     (["--no-keepalive"], ClientConfig, "keepalive", 0.0),
+    (["--resolve", "a:80:192.0.2.1", "--resolve", "*:80:::1"], NamesConfig, "resolve", ("a:80:192.0.2.1", "*:80:::1")),
+    (["--resolver", "system"], NamesConfig, "resolver", "system"),
+    (["--dns-timeout", "500ms"], NamesConfig, "dns_timeout", 0.5),
+    (["-4"], NamesConfig, "ipv4", True),
+    (["--ipv6"], NamesConfig, "ipv6", True),
+    (["--block-private"], NamesConfig, "block_private", True),
     (["--robots"], RobotsConfig, "robots", True),
     (["--max-size", "64M"], ClientConfig, "max_size", 64 * 1024**2),
     (["--max-ratio", "50"], ClientConfig, "max_ratio", 50),

@@ -91,6 +91,8 @@ The run
   no network     is waited for, up to 5m
   redirects      up to 10 are followed
   connections    are kept for 15s
+  names          are looked up by aiodns, and the system where that has trouble,
+                 within 8s
   robots.txt     is not asked for
   body           up to 50M
   output         text on standard output
@@ -231,6 +233,7 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         *("-c", "auto", "--limit-rate", "2M", "--min-speed", "1k:30", "--max-time", "1h", "--retry-on", "5xx,dns"),
         *("--retry-max-time", "0", "--no-adapt", "--breaker", "0", "--outage-wait", "0", "--no-follow", "--robots"),
         *("--no-keepalive", "--max-size", "0", "-k", "--connect-timeout", "0", "--max-failures", "5%", "-r", "0"),
+        *("--resolver", "system", "-4", "--block-private"),
     ]
 
     done = afetch("https://a/", "--explain", *options)
@@ -256,6 +259,7 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         "no network": "is no pause",
         "redirects": "are not followed",
         "connections": "are closed after each reply",
+        "names": "are looked up by the system, within 8s, IPv4 only, and only public addresses are connected to",
         "robots.txt": "is asked for before and kept to",
         "body": "of any size",
         "output": "text on standard output",

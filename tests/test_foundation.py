@@ -21,10 +21,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from fetcher.client import foundation
 from fetcher.client.config import ClientConfig
+from fetcher.client.failures import error_of
 from fetcher.client.foundation import MAX_HEADERS, Connector, Target, head_parser
 from fetcher.client.reply import Wire
+from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver
+from fetcher.client.phases import PHASES, Phases
 from fetcher.client.tls import make_context
+from fetcher.errors import ErrorKind
 from fetcher.urls import parse_url
 from tests.conftest import MakeRawServer
 from tests.servers import Hang, Reset, Site
@@ -172,6 +176,64 @@ def test_connections_are_made_where_we_step_in() -> None:
     assert inspect.iscoroutinefunction(TCPConnector._wrap_create_connection)
     assert "socket_factory" in inspect.signature(TCPConnector.__init__).parameters
     assert "self._socket_factory" in inspect.getsource(TCPConnector._wrap_create_connection)
+
+
+class Addresses(Resolver):
+    """A resolver for which every host has these addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__(NamesConfig(resolve=(f"*:1:{','.join(addresses)}",)))
+
+
+@LOOPS
+def test_each_address_is_tried_once(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp tries all again but for the first, and so on: 10 connections for 4 addresses."""
+    made: list[object] = []
+    make_socket = foundation._make_socket
+    monkeypatch.setattr(
+        foundation, "_make_socket", lambda address, **options: made.append(address) or make_socket(address, **options)
+    )
+
+    async def scenario() -> None:
+        resolver = Addresses(*(f"127.0.0.{number}" for number in range(1, 5)))
+        async with Connector(Wire, resolver=resolver) as connector:
+            PHASES.set(Phases())
+            with pytest.raises(ClientConnectorError):
+                await connect(connector, "http://a.test:1/")
+
+    run(loop, scenario)
+
+    assert len(made) == 4
+
+
+@LOOPS
+def test_of_different_failures_the_address_that_was_reached_counts(loop: NewLoop) -> None:
+    """That there is no way by the other family says nothing of the host; aiohttp tells neither by its number."""
+
+    async def scenario() -> None:
+        # An address of a link, without the link.
+        async with Connector(Wire, resolver=Addresses("fe80::1", "127.0.0.1")) as connector:
+            PHASES.set(Phases())
+            with pytest.raises(ClientConnectorError) as caught:
+                await connect(connector, "http://a.test:1/")
+        assert error_of(caught.value).kind == ErrorKind.REFUSED
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_what_our_resolver_says_is_what_is_connected_to(loop: NewLoop, site: Site) -> None:
+    """Nobody looks it up a second time, and finds something else: nobody else knows this name."""
+
+    async def scenario() -> None:
+        resolver = Resolver(NamesConfig(resolve=(f"a.test:{site.port}:127.0.0.1",)))
+        async with Connector(Wire, resolver=resolver) as connector:
+            connection = await connect(connector, f"http://a.test:{site.port}/")
+            assert connection.transport is not None
+            assert connection.transport.get_extra_info("peername") == ("127.0.0.1", site.port)
+            await drop(connection)
+
+    run(loop, scenario)
 
 
 def test_on_uvloop_only_libuv_holds_the_descriptor_of_a_connection(site: Site) -> None:

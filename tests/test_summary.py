@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fetcher.client.names.tally import Lookups
 from fetcher.errors import ErrorKind
 from fetcher.model import Attempt, Error, Hop, Request, Result
 from fetcher.stats import Stats
@@ -71,6 +72,22 @@ afetch: 999 ok, 21 failed in 1m 23s, 12.2/s
            slow.shop.example   2 failed, most often timeout
 """
     )
+
+
+def test_lookups_have_a_line(mixed: Stats) -> None:
+    """Where there were any; how many were spared and failed only where some were."""
+    lookups = Lookups()
+    quiet = render(mixed, Facts(elapsed=83.4, lookups=lookups))
+    for _ in range(9):
+        lookups.add(0.01)
+    plain = render(mixed, Facts(elapsed=83.4, lookups=lookups))
+    lookups.add(0.5, failed=True, answered=False)
+    lookups.spared = 1_010
+    full = render(mixed, Facts(elapsed=83.4, lookups=lookups))
+
+    assert "\n  dns" not in quiet
+    assert "\n  dns      9 lookups   p50 9.8 ms   p90 9.8 ms\n" in plain
+    assert "\n  dns      10 lookups   1,010 from memory   1 failed   p50 9.8 ms   p90 9.8 ms\n" in full
 
 
 def test_colours_change_no_word(mixed: Stats, monkeypatch: pytest.MonkeyPatch) -> None:

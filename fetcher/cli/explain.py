@@ -219,6 +219,7 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield from _patience(settings)
     yield Row("redirects", f"up to {settings.max_redirects} are followed" if settings.follow else "are not followed")
     yield Row("connections", _connections(settings))
+    yield Row("names", _names(settings))
     yield Row("robots.txt", "is asked for before and kept to" if settings.robots else "is not asked for")
     yield Row("body", f"up to {Size().write(settings.max_size)}" if settings.max_size else "of any size")
     yield Row("output", _output(output))
@@ -272,6 +273,20 @@ def _connections(settings: Settings) -> str:
     if not settings.keepalive:
         return "are closed after each reply"
     return f"are kept for {_lasting(settings.keepalive)}"
+
+
+def _names(settings: Settings) -> str:
+    who = {"auto": "aiodns, and the system where that has trouble", "system": "the system", "aiodns": "aiodns"}
+    told = [f"are looked up by {who[settings.resolver]}"]
+    if settings.dns_timeout:
+        told.append(f"within {_lasting(settings.dns_timeout)}")
+    if settings.resolve:
+        told.append(f"but for {counted(len(settings.resolve), 'pair')} of host and port (--resolve)")
+    if settings.ipv4 or settings.ipv6:
+        told.append("IPv4 only" if settings.ipv4 else "IPv6 only")
+    if settings.block_private:
+        told.append("and only public addresses are connected to")
+    return ", ".join(told)
 
 
 def _output(output: OutputConfig) -> str:

@@ -56,8 +56,10 @@ __all__ = [
     "head_parser",
 ]
 
-WAYLESS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-"""What a family that this machine does not have fails with."""
+WAYLESS = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
+)
+"""What a family that this machine does not have fails with, or an address of a link without the link."""
 
 _NUMBERS = re.compile(r"\[Errno (\d+)\]")
 
