@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from email.utils import formatdate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ import pytest
 from fetcher.demo import answers
 from fetcher.demo.server import Received, Wire
 from tests.conftest import COMMAND, Afetch, MakeNginx, MakeSite, missing
-from tests.servers import Nginx, Site
+from tests.servers import PATIENCE, Nginx, Site
 from tests.test_endings import read_until
 
 JITTER = 0.25
@@ -157,7 +159,7 @@ def last_of_others(afetch: Afetch, urls: Iterable[str], limited: str, name: str,
     """Seconds from the first request to the last reply of all hosts but one; the run is ended then."""
     urls = list(urls)
     others = sum(limited not in url for url in urls)
-    process = afetch.start("--json", "--body", "none", "-q", *options, listed(afetch.folder, urls, name))
+    process = afetch.start("--json", "-q", "-c", "100", *options, listed(afetch.folder, urls, name))
     assert process.stdout is not None
     times = []
     for line in process.stdout:
@@ -225,7 +227,7 @@ def in_three_seconds() -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(429, lambda: "2"), (503, lambda: "2"), (429, in_three_seconds)], ids=["429", "503", "date"]
+    ("status", "told"), [(503, lambda: "2"), (429, in_three_seconds)], ids=["503", "429 until a date"]
 )
 def test_a_host_that_names_a_time_is_left_alone_until_then(
     afetch: Afetch, make_site: MakeSite, status: int, told: Callable[[], str]
@@ -304,46 +306,46 @@ def replies(folder: Path) -> Counter[int]:
 def test_everything_ends_well_at_an_nginx_that_limits(
     afetch: Afetch, nginx: MakeNginx, status: int, *, told: bool
 ) -> None:
-    """120 URLs at once to who serves 30 of them: all end with 200, and no URL is refused often."""
+    """100 URLs, 50 at once, to who serves 30 of them: all end with 200, and no URL is refused often."""
     server = limiting(nginx, afetch.folder, status, told=told)
 
-    done = afetch("--json", listed(afetch.folder, numbered(server.url("/"), 120)), timeout=60)
+    done = afetch("--json", listed(afetch.folder, numbered(server.url("/"), 100)), timeout=60)
 
-    assert ended(done.records) == {200: 120}
+    assert ended(done.records) == {200: 100}
     seen = replies(afetch.folder)
-    assert seen[200] == 120
+    assert seen[200] == 100
     # It learns: who fires 50 at once after each pause would be refused as often as served, or more often.
-    assert 0 < seen[status] < 120
+    assert 0 < seen[status] < 100
     assert sum(record["attempts"] - 1 for record in done.records) == seen[status]
 
 
 def test_a_run_that_does_not_adapt_is_refused_more_often(afetch: Afetch, nginx: MakeNginx) -> None:
     """--no-adapt keeps the pauses, and sends as much at once as before."""
     server = limiting(nginx, afetch.folder, 429, told=True)
-    urls = listed(afetch.folder, numbered(server.url("/"), 150))
+    urls = listed(afetch.folder, numbered(server.url("/"), 100))
 
     polite = afetch("--json", "-c", "100", urls, timeout=60)
     seen_polite = replies(afetch.folder)
     blunt = afetch("--json", "-c", "100", "--no-adapt", urls, timeout=60)
     seen_blunt = replies(afetch.folder)
 
-    assert ended(polite.records) == ended(blunt.records) == {200: 150}
+    assert ended(polite.records) == ended(blunt.records) == {200: 100}
     assert seen_blunt[429] > seen_polite[429] > 0
 
 
 def test_a_503_that_names_no_time_is_an_ordinary_failure(afetch: Afetch, nginx: MakeNginx) -> None:
     """Without Retry-After it is tried again as any 503 is: it costs retries, and without one it is the result."""
     server = limiting(nginx, afetch.folder, 503, told=False)
-    urls = listed(afetch.folder, numbered(server.url("/"), 80))
+    urls = listed(afetch.folder, numbered(server.url("/"), 60))
 
     given_up = afetch("--json", "-r", "0", urls)
     seen = replies(afetch.folder)
-    retried = afetch("--json", "-r", "8", urls, timeout=60)
+    retried = afetch("--json", "-r", "8", "--retry-wait", "0.5", urls, timeout=60)
 
     assert seen[503] > 0
     assert ended(given_up.records) == seen
     assert given_up.returncode == 1
-    assert ended(retried.records) == {200: 80}
+    assert ended(retried.records) == {200: 60}
     assert {attempt["waited_for"] for record in retried.records for attempt in record["history"][1:]} == {"retry"}
 
 
@@ -608,3 +610,153 @@ def test_a_run_outlives_an_outage(afetch: Afetch, network: Network, outage: str)
     lost = Counter(attempt["error"]["kind"] for record in records for attempt in record["history"][:-1])
     assert lost["read-timeout"] <= 50
     assert lost.total() - lost["read-timeout"] <= (3 if outage == "resolver silent" else 0), lost
+
+
+# Slow and endless.
+
+
+def test_an_endless_list_ends_in_good_order(afetch: Afetch, site: Site) -> None:
+    """--max-time: what is under way comes to its record, the summary says why it ended, and the status is 1."""
+    url = site.slow(0.2)
+    process = afetch.start("--json", "--max-time", "2", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    pipe = process.stdin
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                pipe.write(f"{url}\n".encode() * 50)
+
+    began = time.monotonic()
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    out, err = read_all(process)
+    feeder.join(PATIENCE)
+
+    took = time.monotonic() - began
+    assert process.returncode == 1
+    assert b"its time was over (--max-time)" in err
+    records = [msgspec.json.decode(line) for line in out.splitlines()]
+    assert ended(records) == {200: len(site.log)}
+    assert len(records) > 50
+    assert 2.0 <= took < 2.0 + 5.0
+
+
+def read_all(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Standard output and standard error to their ends, whoever writes to its standard input meanwhile."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # A summary always has room in the pipe.
+    out, err = process.stdout.read(), process.stderr.read()
+    process.wait(PATIENCE)
+    return out, err
+
+
+def test_a_drip_ends(afetch: Afetch, site: Site) -> None:
+    """--min-speed: who sends a few bytes a second is too slow, and who sends many is not."""
+    drip = site.answer(answers.chunked([b"drop"] * 60, pause=0.1))
+    brook = site.answer(answers.chunked([b"brook" * 1000] * 15, pause=0.1))
+
+    done = afetch("--json", "-r", "0", "--min-speed", "1k:1s", drip, brook)
+
+    slow, quick = sorted(done.records, key=lambda record: record["index"])
+    assert done.returncode == 1
+    assert slow["error"]["kind"] == "too-slow"
+    assert slow["elapsed"] < 4
+    assert quick["ok"]
+
+
+def test_all_replies_together_have_a_rate(afetch: Afetch, make_site: MakeSite) -> None:
+    """--limit-rate: 400 kB in all from two hosts at 200 kB a second take two seconds."""
+    sites = [make_site(host=f"127.0.0.{number}") for number in (1, 2)]
+    urls = [url for site in sites for url in numbered(site.page(b"x" * 100_000), 2)]
+
+    done = afetch("--json", "--body", "none", "--limit-rate", "200k", *urls)
+
+    assert ended(done.records) == {200: 4}
+    ends = [datetime.fromisoformat(record["started"]).timestamp() + record["elapsed"] for record in done.records]
+    took = max(ends) - min(datetime.fromisoformat(record["started"]).timestamp() for record in done.records)
+    assert 1.2 < took < 5.0
+
+
+# robots.txt.
+
+
+def asked_for(site: Site) -> Counter[str]:
+    """How often each path was requested."""
+    return Counter(request.target.partition("?")[0] for request in site.log)
+
+
+def test_what_robots_txt_disallows_is_never_asked_for(afetch: Afetch, make_site: MakeSite) -> None:
+    """--robots: one robots.txt an origin, before anything else of it; a refusal is a record, also behind a redirect."""
+    sites = [make_site(host=f"127.0.0.{number}") for number in (1, 2)]
+    for site in sites:
+        site.answer(answers.later(0.3, answers.page("User-agent: *\nDisallow: /private\n")), "/robots.txt")
+        site.page("hello", path="/public")
+        site.page("secret", path="/private")
+    moved = sites[0].redirect(sites[1].url("/private"), path="/moved")
+    urls = [url for site in sites for path in ("/public", "/private") for url in numbered(site.url(path), 20)]
+
+    done = afetch("--json", "--robots", listed(afetch.folder, [*urls, moved]))
+
+    assert done.returncode == 1
+    # What is known of a redirect that leads to where nothing goes is its own status.
+    assert ended(done.records) == {200: 40, "robots": 40, 302: 1}
+    assert asked_for(sites[0]) == {"/robots.txt": 1, "/public": 20, "/moved": 1}
+    assert asked_for(sites[1]) == {"/robots.txt": 1, "/public": 20}
+    assert all(site.log[0].target == "/robots.txt" for site in sites)
+    [behind] = [record for record in done.records if record["url"] == moved]
+    assert (behind["ok"], behind["error"]["kind"]) == (False, "robots")
+
+
+def test_robots_txt_is_followed_where_it_has_moved(afetch: Afetch, make_site: MakeSite) -> None:
+    """Rules behind a redirect are those of the origin that was asked."""
+    site, other = make_site(), make_site(host="127.0.0.2")
+    site.redirect(other.page("User-agent: afetch\nDisallow: /private\n"), path="/robots.txt")
+    public, private = site.page("hello", path="/public"), site.page("secret", path="/private")
+
+    done = afetch("--json", "--robots", public, private)
+
+    assert ended(done.records) == {200: 1, "robots": 1}
+    assert asked_for(site) == {"/robots.txt": 1, "/public": 1}
+    assert other.log[0].target == "/0"
+
+
+def test_a_crawl_delay_is_kept(afetch: Afetch, make_site: MakeSite) -> None:
+    """The pause that robots.txt asks for lies between any two requests, and other hosts do not keep it."""
+    slow, quick = make_site(), make_site(host="127.0.0.2")
+    slow.page("User-agent: *\nCrawl-delay: 0.4\n", path="/robots.txt")
+    urls = [url for site in (slow, quick) for url in numbered(site.page("hello", path="/page"), 6)]
+
+    done = afetch("--json", "--robots", listed(afetch.folder, urls))
+
+    assert ended(done.records) == {200: 12}
+    times = arrivals(slow)
+    assert len(times) == 7
+    assert times[-1] - times[0] >= 6 * 0.4 - 0.1 - JITTER
+    assert all(later - earlier > 0.04 for earlier, later in pairwise(times))
+    assert arrivals(quick)[-1] - arrivals(quick)[0] < 2
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (500, False), (429, False)])
+def test_the_status_of_robots_txt_decides(afetch: Afetch, site: Site, status: int, *, allowed: bool) -> None:
+    """None there allows everything; one that cannot be had forbids everything (RFC 9309 2.3.1)."""
+    site.page("", status, path="/robots.txt")
+    urls = numbered(site.page("hello", path="/page"), 5)
+
+    done = afetch("--json", "--robots", "-r", "0", *urls)
+
+    assert ended(done.records) == ({200: 5} if allowed else {"robots": 5})
+    assert asked_for(site) == ({"/robots.txt": 1, "/page": 5} if allowed else {"/robots.txt": 1})
+
+
+def test_a_robots_txt_that_nobody_has_is_no_permission(afetch: Afetch, site: Site, refusing_origin: str) -> None:
+    """URLs of a dead origin end as what they are, and others go on."""
+    urls = [*numbered(f"{refusing_origin}/", 30), *numbered(site.page("hello"), 30)]
+
+    done = afetch("--json", "--robots", "-r", "0", listed(afetch.folder, urls))
+
+    assert len(done.records) == 60
+    kinds = ended(done.records)
+    assert kinds[200] == 30
+    assert kinds.keys() <= {200, "robots", "refused", "host-down"}
