@@ -23,10 +23,10 @@ from fetcher.client import foundation
 from fetcher.client.config import ClientConfig
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import MAX_HEADERS, Connector, Target, head_parser
-from fetcher.client.reply import Wire
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver
 from fetcher.client.phases import PHASES, Phases
+from fetcher.client.reply import Wire
 from fetcher.client.tls import make_context
 from fetcher.errors import ErrorKind
 from fetcher.urls import parse_url
@@ -190,9 +190,12 @@ def test_each_address_is_tried_once(loop: NewLoop, monkeypatch: pytest.MonkeyPat
     """aiohttp tries all again but for the first, and so on: 10 connections for 4 addresses."""
     made: list[object] = []
     make_socket = foundation._make_socket
-    monkeypatch.setattr(
-        foundation, "_make_socket", lambda address, **options: made.append(address) or make_socket(address, **options)
-    )
+
+    def noted(address: tuple[Any, ...], **options: Any) -> socket.socket:
+        made.append(address)
+        return make_socket(address, **options)
+
+    monkeypatch.setattr(foundation, "_make_socket", noted)
 
     async def scenario() -> None:
         resolver = Addresses(*(f"127.0.0.{number}" for number in range(1, 5)))
