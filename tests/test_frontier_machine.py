@@ -133,6 +133,17 @@ class Machine(RuleBasedStateMachine):
         for index in sorted(self.under_way):
             self._done(index, word, 1.0, None)
 
+    @precondition(lambda self: len(self.under_way) > 1)
+    @rule(first=st.sampled_from([Word.UNCONNECTED, Word.REFUSED]), then=st.sampled_from([Word.SERVED, Word.REFUSED]))
+    def the_last_one_differs(self, first: Word, then: Word) -> None:
+        """All but one say that a host is in trouble, others wait for it, and then one that was under way ends."""
+        *troubled, last = sorted(self.under_way)
+        for index in troubled:
+            self._done(index, first, None, None)
+        while self._take():
+            pass
+        self._done(last, then, None, None)
+
     @rule(which=st.integers(0, 7))
     def shelve(self, which: int) -> None:
         """An entry whose origin's rules are not known."""
