@@ -294,18 +294,24 @@ def test_a_file_that_changed_is_not_sent(afetch: Afetch, site: Site, files: Path
     assert len(site.log) == 1
 
 
-def test_a_file_that_shrinks_ends_the_request(tmp_path: Path) -> None:
-    """Its end is noticed, and not made up for with anything else."""
-    path = tmp_path / "shrinks"
-    path.write_bytes(b"0123456789")
-    source = uploads._Source(File(str(path), 10))
+def test_a_file_that_changes_meanwhile_ends_the_request(tmp_path: Path) -> None:
+    """What was begun with one file is not ended with another: neither a shorter one nor one of the same size."""
+    path = tmp_path / "large"
+    content = os.urandom(uploads.PIECE + 10)
+    path.write_bytes(content)
+    whole, shrunk, replaced = (uploads._Source(File(str(path), len(content))) for _ in range(3))
 
-    first = source.read(4)
+    assert whole.read() + whole.read() == content
+    assert whole.read() == b""
+    assert replaced.read() == content[: uploads.PIECE]
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    other.replace(path)
+    with pytest.raises(uploads.UploadError, match="changed while it was sent"):
+        replaced.read()
     os.truncate(path, 4)
-    rest = source.read(6)
-    source.close()
-
-    assert (first, rest) == (b"0123", b"")
+    with pytest.raises(uploads.UploadError, match="has 4 bytes now"):
+        shrunk.read()
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,29 @@ def test_connections_that_fail_leave_no_descriptor_behind(loop: NewLoop, raw_ser
     run(loop, scenario)
 
 
+@LOOPS
+def test_a_writer_waits_until_there_is_room_or_nobody_to_write_to(loop: NewLoop, raw_server: MakeRawServer) -> None:
+    """`drain` returns at once while the transport takes more, later where it is full, and when the connection is gone."""
+    silent = raw_server([Hang()], greet=True)
+
+    async def scenario() -> None:
+        async with make_connector() as connector:
+            connection = await connect(connector, silent.url())
+            wire = cast("Wire", connection.protocol)
+            await wire.drain()
+            while not wire.writing_paused:
+                cast("asyncio.Transport", connection.transport).write(bytes(2**20))
+            waiting = asyncio.create_task(wire.drain())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            wire.abort()
+            await asyncio.wait_for(waiting, 10)
+            await wire.drain()
+            connection.close()
+
+    run(loop, scenario)
+
+
 def descriptors() -> int:
     """How many this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))

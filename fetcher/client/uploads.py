@@ -2,7 +2,7 @@
 Owns the sending of what is in files: piece by piece, as fast as the server takes it, read off the loop.
 
 A reply that comes before all is sent ends the sending, as curl has it: the connection is no good for another request
-then. Files are opened when it is their turn, so each upload holds one at most.
+then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from fetcher.client.reply import Reply, Wire
 from fetcher.errors import ErrorKind
@@ -114,17 +114,13 @@ class Upload:
     async def _send(self, file: File) -> bool:
         source = _Source(file)
         left = file.size
-        try:
-            while left:
-                data = await self._disk.run(lambda: source.read(PIECE))
-                data = data[:left]
-                if not data:
-                    raise UploadError(f"{file.path}: it became shorter while it was sent")
-                left -= len(data)
-                if not await self._write(data):
-                    return False
-        finally:
-            self._disk.put(source.close)
+        while left:
+            data = await self._disk.run(source.read)
+            if not data:
+                raise UploadError(f"{file.path}: it became shorter while it was sent")
+            left -= len(data)
+            if not await self._write(data):
+                return False
         return True
 
     async def _write(self, data: bytes) -> bool:
@@ -144,32 +140,37 @@ class Upload:
 
 
 class _Source:
-    """A file that is being read, by one thread after the other, and closed by any."""
+    """
+    A file that is being read, by one thread after the other.
+
+    It is opened for each piece: so no more files are open than there are threads, however many uploads there are. What
+    is found then must be what was found at first, or one body would be of two files.
+    """
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._lock = threading.Lock()
-        self._stream: BinaryIO | None = None
-        self._closed = False
+        self._at = 0
+        self._known: tuple[int, ...] | None = None
 
-    def read(self, size: int) -> bytes:
+    def read(self) -> bytes:
         """The next bytes, none at the end. Raises OSError, UploadError."""
-        with self._lock:
-            if self._closed:
-                return b""
-            if self._stream is None:
-                # Non-blocking, or a FIFO that has taken the file's place would hold the thread.
-                flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-                self._stream = os.fdopen(os.open(self._file.path, flags), "rb", buffering=0)
-                _check(self._file, os.fstat(self._stream.fileno()))
-            return self._stream.read(size)
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        with self._lock:
-            self._closed = True
-            if self._stream is not None:
-                self._stream.close()
+        file = self._file
+        # Non-blocking, or a FIFO that has taken the file's place would hold the thread.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(file.path, flags)
+        try:
+            status = os.fstat(descriptor)
+            _check(file, status)
+            found = status.st_dev, status.st_ino, status.st_mtime_ns
+            if self._known is not None and found != self._known:
+                raise UploadError(f"{file.path}: it was changed while it was sent")
+            self._known = found
+            os.lseek(descriptor, self._at, os.SEEK_SET)
+            data = os.read(descriptor, min(PIECE, file.size - self._at))
+        finally:
+            os.close(descriptor)
+        self._at += len(data)
+        return data
 
 
 class Disk:
@@ -213,12 +214,8 @@ class Disk:
         if self._threads < min(self._open, THREADS):
             self._threads += 1
             threading.Thread(target=self._serve, name="afetch-disk", daemon=True).start()
-        self.put(work)
+        self._work.put(work)
         return await future
-
-    def put(self, act: Callable[[], None]) -> None:
-        """Have it done when a thread has time; it raises nothing, and nobody waits for it."""
-        self._work.put(act)
 
     def close(self) -> None:
         """Let the threads go, when what they were given is done."""
