@@ -31,6 +31,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("head", "data", _NO_BODY),
     ("head", "data_json", _NO_BODY),
     ("head", "form", _NO_BODY),
+    ("user", "bearer", "a request says once who it is from"),
     ("insecure", "cacert", "trust everyone, or that file"),
     ("insecure", "system_certs", "trust everyone, or the system"),
     ("insecure", "insecure_host", "trust everyone, or one more"),

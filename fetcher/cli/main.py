@@ -33,6 +33,7 @@ from fetcher.cli.options.request import read_bodies, request_options
 from fetcher.cli.options.screen import screen_options
 from fetcher.cli.options.setup import setup_options
 from fetcher.cli.options.verdict import verdict_options
+from fetcher.cli.passwords import with_password
 from fetcher.cli.status import ExitStatus
 from fetcher.errors import AfetchError, UsageError
 from fetcher.screen import ScreenConfig
@@ -98,6 +99,7 @@ def command(context: click.Context, /, **_options: Any) -> int:
     demo = values["demo"]
     sources = () if demo else _sources(values["source"])
     read_bodies(values, sources)
+    values["user"] = with_password(context, values["user"], sources, ask=not values["explain"])
     settings = _configuration(context, values, Settings, ROOMS, hosts=hosts_of(context))
     output = _configuration(context, values, OutputConfig, (OutputConfig,))
     screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))

@@ -102,6 +102,24 @@ class Secret(Value[str]):
             raise ValueError from error
 
 
+class Cookie(Value[str]):
+    """A cookie, several parted by semicolons, or a file of them; which of these the `=` says, as in curl."""
+
+    name = "cookie"
+    forms = "a cookie: write NAME=VALUE, or name a file of cookies"
+    secret = True
+
+    def read(self, text: str) -> str:
+        if not text:
+            raise ValueError
+        return text
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 class FilePath(Value[str]):
     """A file's name; `-` is up to the option. Shells complete it."""
 

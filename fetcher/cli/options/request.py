@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import Header, Pair, Text
+from fetcher.cli.values import Cookie, FilePath, Header, Pair, Secret, Text
 from fetcher.client.config import ClientConfig
 from fetcher.errors import SourceError, UsageError
 from fetcher.sources.config import SourceConfig
@@ -75,6 +75,47 @@ request_options = group(
         multiple=True,
         metavar="KEY=VALUE",
         help="A query parameter added to every URL. Repeatable.",
+    ),
+    setting(
+        "-b",
+        "--cookie",
+        room=ClientConfig,
+        field="cookies",
+        type=Cookie(),
+        multiple=True,
+        metavar="KEY=VALUE|FILE",
+        help="A cookie for every entry's own origin, or, without =, a file of cookies to begin with. Repeatable.",
+    ),
+    setting(
+        "--cookie-jar",
+        room=ClientConfig,
+        type=FilePath(),
+        metavar="FILE",
+        help="Begin with the cookies in this file, keep those that servers set, and write all into it at the end.",
+    ),
+    setting(
+        "-u",
+        "--user",
+        room=ClientConfig,
+        type=Secret(),
+        metavar="USER:PASSWORD",
+        help="Told every entry's own origin (Basic); a password that is left out is asked for on the terminal. @FILE "
+        "and AFETCH_USER keep it out of the list of processes.",
+    ),
+    setting(
+        "--bearer",
+        room=ClientConfig,
+        type=Secret(),
+        metavar="TOKEN|@FILE",
+        help="The same with a token (Bearer), and AFETCH_BEARER.",
+    ),
+    flag("--netrc", room=ClientConfig, help="Tell each host the user and password that $NETRC, or ~/.netrc, has for it."),
+    setting(
+        "--netrc-file",
+        room=ClientConfig,
+        type=FilePath(),
+        metavar="FILE",
+        help="The same with this file.",
     ),
     flag(
         "--no-compress",
