@@ -19,6 +19,10 @@ MEMORY = 256 * 1024 * 1024
 """Bytes that an xz stream may ask for: its strongest preset takes 65 MB."""
 
 
+class MisnamedError(CodingError):
+    """A file's suffix promises what it is not."""
+
+
 class _Decompressor(Protocol):
     """What the standard library's decompressors have in common."""
 
@@ -100,7 +104,7 @@ class Unpacker:
         self._decoder: Decoder | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Pieces of the list as it was before it was compressed. Raises CodingError."""
+        """Pieces of the list as it was before it was compressed. Raises CodingError, and before all MisnamedError."""
         if self._head is not None:
             data = self._head + data
             if len(data) < _LONGEST and any(magic.startswith(data) for magic, _ in PACKERS):
@@ -131,7 +135,7 @@ class Unpacker:
                 self._decoder = make()
                 return
         if self._promised is not None:
-            raise CodingError(f"not {self._promised}, in spite of its name; rename it, or make it anew")
+            raise MisnamedError(f"not {self._promised}, in spite of its name")
 
 
 _LONGEST = max(len(magic) for magic, _ in PACKERS)

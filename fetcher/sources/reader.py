@@ -31,7 +31,7 @@ from fetcher.model import Request
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.formats import Intake
 from fetcher.sources.lines import LineParser
-from fetcher.sources.packed import Unpacker
+from fetcher.sources.packed import MisnamedError, Unpacker
 from fetcher.sources.protocol import BATCH
 from fetcher.sources.rows import RowMaker
 from fetcher.urls import masked
@@ -205,8 +205,11 @@ class Feed:
                     if len(head) == entry.size:
                         lines += [line for piece in chain(pieces, unpacker.finish()) for line in intake.feed(piece)]
                         lines += intake.finish()
-                except CodingError as error:
+                except MisnamedError as error:
                     raise SourceError(_damaged(entry.name, error)) from error
+                except CodingError:
+                    # What is before the damage is fetched.
+                    lines = []
                 intake.requests(lines)
 
     async def _block(self, entry: Input) -> tuple[bytes, int]:
@@ -394,7 +397,7 @@ def _descriptor(name: str) -> int:
 
 
 def _damaged(name: str, error: CodingError) -> str:
-    return f"{name}: {error}; the list is damaged, or was cut off"
+    return f"{name}: {error}; the list is damaged, cut off, or has a wrong suffix"
 
 
 def _sentence(name: str, error: OSError | ValueError) -> str:
