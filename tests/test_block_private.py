@@ -19,8 +19,8 @@ from fetcher.model import Error, Hop, Request, Result
 from fetcher.policy import Policy, PolicyConfig, first_job
 from fetcher.robots import Robots
 from fetcher.urls import parse_url
-from tests.conftest import Afetch, MakeSite
-from tests.servers import Site
+from tests.conftest import Afetch, MakeRawServer, MakeSite
+from tests.servers import Site, reply
 
 REFUSED = {
     "127.0.0.1": "a loopback address",
@@ -265,3 +265,17 @@ def test_a_private_server_is_reached_without_the_option_only(afetch: Afetch, sit
     assert [record["status"] for record in open_run.records] == [200, 200]
     assert [record["error"]["kind"] for record in (*blocked.records, *polite.records)] == ["blocked"] * 4
     assert len(site.log) == 2
+
+
+def test_what_goes_through_a_proxy_is_looked_at_where_it_is_an_address(
+    afetch: Afetch, raw_server: MakeRawServer
+) -> None:
+    """The proxy may be anywhere, here on this machine, and a name is its own to look up; an address is refused."""
+    proxy = raw_server([reply(b"by the proxy")])
+    urls = ("http://a.test/", "http://127.0.0.1/", "http://[::ffff:10.0.0.1]/", "https://10.0.0.1/")
+
+    done = afetch("--json", "--block-private", "-x", proxy.url(), *urls)
+
+    kinds = {record["url"]: (record["error"] or {}).get("kind") for record in done.records}
+    assert kinds == {urls[0]: None, urls[1]: "blocked", urls[2]: "blocked", urls[3]: "blocked"}
+    assert proxy.connections == 1

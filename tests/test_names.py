@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -707,3 +708,30 @@ def test_a_broken_setting_is_said_in_a_line(afetch: Afetch) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith("afetch: ")
         assert done.stderr.count("\n") == 1
+
+
+NO_AIODNS = """
+import sys
+from fetcher.cli import main
+
+sys.modules["aiodns"] = None
+main.run()
+"""
+"""The command where aiodns is not installed."""
+
+
+def test_aiodns_that_is_not_there_is_asked_for_in_vain(afetch: Afetch, site: Site) -> None:
+    """Who insists on it is told, at once; else the system does."""
+    site.page("x", path="/")
+    url = f"http://localhost:{site.port}/"
+
+    insisting = afetch.start("--resolver", "aiodns", url, command=(sys.executable, "-c", NO_AIODNS))
+    _, err = insisting.communicate(timeout=20)
+    plain = afetch.start("--json", url, command=(sys.executable, "-c", NO_AIODNS))
+    plain.communicate(timeout=20)
+
+    assert insisting.returncode == 2
+    assert err.startswith(b"afetch: resolver aiodns cannot be used here (")
+    assert err.count(b"\n") == 1
+    assert plain.returncode == 0
+    assert len(site.log) == 1
