@@ -50,6 +50,8 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "param", _DEMO),
     ("demo", "robots", _DEMO),
     ("demo", "proxy", "the demo's site is on this machine"),
+    ("demo", "block_private", "the demo's site is on this machine"),
+    ("demo", "ipv6", "the demo's site is on 127.0.0.1"),
     ("demo", "output", "the demo is for looking at"),
     ("demo", "explain", "see it work, or read what would happen"),
 )
