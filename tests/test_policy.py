@@ -72,7 +72,17 @@ def test_a_status_that_cannot_get_better_is_final(status: int) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["dns", "refused", "unreachable", "connect-timeout", "disconnected", "read-timeout", "timeout", "incomplete"],
+    [
+        "dns",
+        "refused",
+        "unreachable",
+        "connect-timeout",
+        "proxy",
+        "disconnected",
+        "read-timeout",
+        "timeout",
+        "incomplete",
+    ],
 )
 def test_trouble_on_the_way_is_tried_again(kind: str) -> None:
     """Connections, timeouts, cut bodies."""
@@ -429,6 +439,16 @@ def test_a_refusal_without_a_time_is_final_where_nothing_is_to_be_sent_twice() -
     result = final(policy(retries=0).decide(start, hop(start, 429)))
 
     assert (result.status, len(result.attempts)) == (429, 1)
+
+
+def test_a_post_whose_proxy_failed_goes_again_unless_that_lasts() -> None:
+    """The host was sent nothing; wrong credentials will be wrong the next time, too."""
+    start = job(method="POST", body=b"x")
+    passing = hop(start, None, ErrorKind.PROXY)
+    lasting = Hop(start.url, "POST", None, Error(ErrorKind.PROXY, "so it is", lasting=True), NOON, 0.25)
+
+    assert isinstance(policy().decide(start, passing), Again)
+    assert isinstance(policy().decide(start, lasting), Result)
 
 
 def test_a_post_that_was_refused_goes_again() -> None:

@@ -32,7 +32,7 @@ from tests.proxy_servers import (
     squid,
     tinyproxy,
 )
-from tests.servers import Authority, Close, Hang, Request, Site, reply
+from tests.servers import Authority, Close, Hang, Pause, Request, Site, reply
 
 QUICK = ("--json", "--retry-wait", "0")
 
@@ -386,6 +386,55 @@ def test_a_proxy_that_says_nothing_is_given_up(afetch: Afetch, raw_server: MakeR
         "connect-timeout",
         f"http://{LOOPBACK}:{server.port} opened no way to a.invalid within 0.2 s (--connect-timeout)",
     )
+
+
+def test_a_proxy_that_cannot_be_spoken_to_in_time_is_proxy_trouble(raw_server: MakeRawServer) -> None:
+    """It takes the connection, and then says nothing in a TLS handshake."""
+    server = raw_server([Hang()], greet=True)
+    proxy = f"https://{LOOPBACK}:{server.port}"
+
+    for url in ("http://a.invalid/", "https://a.invalid/"):
+        [hop] = fetch_at_once(asyncio.new_event_loop, [url], proxy=proxy, connect_timeout=0.2)
+
+        assert hop.error == Error(ErrorKind.PROXY, f"{proxy}: no connection within 0.2 s (--connect-timeout)")
+
+
+def test_a_target_that_hangs_in_a_tunnel_is_the_targets(raw_server: MakeRawServer, open_squid: ProxyServer) -> None:
+    """The way is open, so what is awaited is its TLS handshake."""
+    server = raw_server([Hang()], greet=True)
+
+    [hop] = fetch_at_once(
+        asyncio.new_event_loop, [f"https://{LOOPBACK}:{server.port}/"], proxy=open_squid.url(), connect_timeout=0.5
+    )
+
+    assert hop.error == Error(ErrorKind.CONNECT_TIMEOUT, "no TLS handshake within 0.5 s (--connect-timeout)")
+
+
+def test_the_lookup_is_that_of_the_proxys_name(open_squid: ProxyServer, site: Site) -> None:
+    """The target's is the proxy's own matter."""
+    proxy = f"http://localhost:{open_squid.port}"
+
+    [hop] = fetch_at_once(asyncio.new_event_loop, [site.page("x")], proxy=proxy)
+
+    assert (hop.status, hop.remote) == (200, f"{LOOPBACK}:{open_squid.port}")
+    assert hop.timings is not None
+    assert hop.timings.dns is not None
+
+
+@on_each_loop
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_what_a_server_says_first_comes_through_a_tunnel(loop: Loop, raw_server: MakeRawServer, pieces: int) -> None:
+    """A reply that arrives with the end of SOCKS's own is not lost, and one in pieces is put together."""
+    said = b"\x05\x00" + b"\x05\x00\x00\x03\x01x" + bytes(2) + reply(b"early")
+    size = -(-len(said) // pieces)
+    script: list[Any] = []
+    for start in range(0, len(said), size):
+        script += [said[start : start + size], Pause(0.002)]
+    server = raw_server([*script, Hang()], greet=True)
+
+    [hop] = fetch_at_once(loop, ["http://a.invalid/"], proxy=f"socks5://{LOOPBACK}:{server.port}")
+
+    assert (hop.status, hop.error, hop.body) == (200, None, b"early")
 
 
 def test_a_proxy_that_dies_in_the_middle_keeps_what_arrived(afetch: Afetch, raw_server: MakeRawServer) -> None:

@@ -96,3 +96,31 @@ def test_what_is_shown_of_a_head_has_no_secret() -> None:
     assert "Accept: text/html" in lines
     assert [line for line in lines if "s3cret" in line] == []
     assert [line.partition(": ")[0] for line in lines if line.endswith("***")] == list(secrets)
+
+
+@pytest.mark.parametrize("proxy", ["http://ann:pw@p:1", "https://ann:pw@p:1"])
+def test_an_http_proxy_is_sent_the_whole_url_and_its_credentials(proxy: str) -> None:
+    """For http, and wherever a redirect leads; a request for https goes through it as to anybody else."""
+    made = RequestHeads(ClientConfig(proxy=proxy))
+
+    plain = made.request(replace(job("http://[::1]:81/a?b=c%2F"), trusted=False))
+    with_body = made.request(job("http://a.example/", (("A", "b"),), body=b"x"))
+    tunnelled = made.request(job("https://a.example/a"))
+
+    assert plain.startswith(b"GET http://[::1]:81/a?b=c%2F HTTP/1.1\r\nHost: [::1]:81\r\n")
+    assert with_body.startswith(b"POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\n")
+    assert fields(plain)["Proxy-Authorization"] == fields(with_body)["Proxy-Authorization"] == "Basic YW5uOnB3"
+    assert tunnelled.startswith(b"GET /a HTTP/1.1\r\n")
+    assert "Proxy-Authorization" not in fields(tunnelled)
+    assert "Proxy-Authorization: ***" in shown_head(plain)
+
+
+def test_a_socks_server_and_no_proxy_change_no_request() -> None:
+    """Nobody on the way reads it."""
+    bare = RequestHeads(ClientConfig(no_env=True)).request(job("http://a.example/"))
+
+    for config in (
+        ClientConfig(proxy="socks5://ann:pw@p:1"),
+        ClientConfig(proxy="http://p:1", proxy_variables=(("no_proxy", "a.example"),)),
+    ):
+        assert RequestHeads(config).request(job("http://a.example/")) == bare

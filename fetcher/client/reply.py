@@ -66,6 +66,11 @@ class Wire(ResponseHandler):
             early, self._early = self._early, b""
             reply.feed(early)
 
+    def unasked(self) -> bytes:
+        """What was said on a new connection before anybody was asked; whoever takes it has it alone."""
+        early, self._early = self._early, b""
+        return early
+
     def forget(self) -> None:
         """The reply is over."""
         self._reply = None

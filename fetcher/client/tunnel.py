@@ -15,12 +15,14 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from ssl import SSLContext
+from typing import cast
 
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import ResponseHandler, Target
 from fetcher.client.heads import HeadError, complaint, head_end, might_be_head, read_head
 from fetcher.client.phases import note
 from fetcher.client.proxies import Proxy
+from fetcher.client.reply import Wire
 from fetcher.errors import ErrorKind
 from fetcher.model import Error, Origin
 
@@ -118,7 +120,8 @@ class Way:
         note("proxy_reached")
         if self.forwards:
             return protocol
-        talk = Talk(self.proxy)
+        # What is no proxy may speak first.
+        talk = Talk(self.proxy, cast("Wire", protocol).unasked())
         transport.set_protocol(talk)
         try:
             await self._ask(transport, talk)
@@ -172,11 +175,11 @@ class Talk(asyncio.Protocol):
         heard: What it said that nobody read yet.
     """
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, heard: bytes) -> None:
         self._proxy = proxy
         self._more = asyncio.Event()
         self._ended = False
-        self.heard = bytearray()
+        self.heard = bytearray(heard)
 
     async def read(self, end: Callable[[bytes], int]) -> bytes:
         """
