@@ -313,12 +313,15 @@ class Engine:
 
     async def _work(self, number: int) -> None:
         slots, seats, tuner = self._slots, self._seats, self._tuner
+        # Since when it has been at it without a pause: what comes between two exchanges is part of what a reply takes.
+        since = 0.0
         try:
             while True:
                 if number >= seats.limit:
                     # It may have been woken for something that it leaves to others.
                     self._wake()
                     await seats.wait(number)
+                    since = 0.0
                 async with slots:
                     job = self._next()
                     if job is not None:
@@ -329,14 +332,17 @@ class Engine:
                         finally:
                             self.in_flight -= 1
                 if job is not None:
-                    self._settle(job, hop, began)
+                    since = self._settle(job, hop, began, since or began)
                     # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
                     del hop
                     if self._outlet.full():
                         if tuner is not None:
                             tuner.starved()
                         await self._outlet.room()
-                elif not await self._rest():
+                        since = 0.0
+                elif await self._rest():
+                    since = 0.0
+                else:
                     return
         except asyncio.CancelledError:
             if not self._aborted:
@@ -399,12 +405,17 @@ class Engine:
         await waiter
         return True
 
-    def _settle(self, job: Job, hop: Hop, began: float) -> None:
-        """What comes after a hop, as soon as it is known whether the host or the network is to blame."""
+    def _settle(self, job: Job, hop: Hop, began: float, since: float) -> float:
+        """
+        What comes after a hop, as soon as it is known whether the host or the network is to blame. When it was over.
+
+        Args:
+            since: Since when its worker has been at it.
+        """
         now = self._clock()
         news = self._policy.news(hop)
         if self._tuner is not None:
-            self._tune(self._tuner, hop, news, now, now - began)
+            self._tune(self._tuner, hop, news, now, now - since)
         outage = self._outage
         if news.word is UNCONNECTED:
             self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
@@ -416,6 +427,7 @@ class Engine:
             self._conclude(job, hop, news, now - began, now)
         if not self._room.is_set() and self._frontier.room() >= self._refill:
             self._room.set()
+        return now
 
     def _rule(self, ruling: Ruling, now: float) -> None:
         """Do as the outage says."""

@@ -21,10 +21,13 @@ from math import log
 from typing import NamedTuple
 
 START = 8
-"""Slots at first; also the fewest replies that a round has, as in HyStart."""
+"""Slots at first, and the fewest that are tried; also the fewest replies that a round has, as in HyStart."""
 
 WORTH = 0.25
-"""Twice the slots must bring 2 ** 0.25, or 1.19 times the throughput; half of them must cost no more than that."""
+"""Twice the slots must bring 2 ** 0.25, or 1.19 times the throughput."""
+
+SPARED = 0.1
+"""Half of them must cost no more than 2 ** 0.1: too few cost more than too many, and between the two it stays."""
 
 DOUBLE, STEP = 2.0, 1.5
 """Factors on the limit: at first, and later."""
@@ -48,7 +51,7 @@ BACK = 0.7
 """Factor on the limit when failures have grown, or we ourselves are short of something."""
 
 INFLATED = log(1.5)
-"""Replies that take so much longer than before, at the same limit, are a reason to try fewer slots now."""
+"""Replies that take so much longer than before, at the same limit, are a reason to try fewer slots soon."""
 
 PATIENCE, MOST_PATIENCE = 2, 32
 """Rounds between two tries at first; doubled whenever neither more slots nor fewer did better."""
@@ -119,7 +122,8 @@ class Tuner:
         A hop is over, which may move `limit`.
 
         Args:
-            elapsed: Seconds for which it held its slot.
+            elapsed: Seconds that it took, and what came between the one before and it: the whole of what keeps a slot
+                from the next.
             size: Bytes of its body as received.
             failed: It brought nothing: no reply, not a whole one, or one that says the server had too much.
         """
@@ -129,10 +133,13 @@ class Tuner:
         passed = now - self._since
         if elapsed <= passed * MOSTLY:
             self._count += 1
+            self._times += elapsed
             self._paces += log(max(elapsed, TICK) / (1.0 + size / WEIGHT))
             if self._count >= self._need and passed >= self._least:
+                before, usual = self.limit, self._times / self._count
                 self._judge()
-                self._begin(now)
+                # Who begins right after a fall still waits behind those who were more.
+                self._begin(now + usual if self.limit < before else now)
 
     def starved(self) -> None:
         """A slot could have been used and was not: nothing was due, or nobody takes the results."""
@@ -149,10 +156,10 @@ class Tuner:
         self._begin(now)
 
     def _begin(self, now: float) -> None:
-        """A round begins."""
+        """A round begins, with what begins from then on."""
         self._since = now
         self._ended = self._failed = self._vain = self._count = 0
-        self._paces = 0.0
+        self._paces = self._times = 0.0
         self._need = max(START, self.limit if self._rising else THOROUGH * self.limit)
         self._least = SHORT if self._rising else LONG
 
@@ -177,9 +184,12 @@ class Tuner:
             self._settle(max(1, int(self.base * BACK)))
             return
         if known is not None and found.pace > known.pace + INFLATED:
+            # That was in the middle of a change, so only the next round is something to compare with.
             self._upward = False
             self._wait = 0
-            known = None
+            self._patience = PATIENCE
+            self._known = None
+            return
         # Of two rounds in a row both count: one that was disturbed must not be what all others are held against.
         self._known = found if known is None else found._replace(pace=(found.pace + known.pace) / 2)
         if self._wait:
@@ -217,7 +227,7 @@ class Tuner:
                 factor = DOUBLE if self._rising else STEP
                 limit = min(self._most, max(self.base + 1, int(self.base * factor)))
             else:
-                limit = max(1, int(self.base / STEP))
+                limit = min(self.base, max(START, int(self.base / STEP)))
             if limit != self.base:
                 self.limit = limit
                 return
@@ -239,4 +249,4 @@ class Tuner:
 def _worth(found: _Finding, known: _Finding) -> bool:
     """Whether a limit did enough better than another, or a smaller one as well."""
     change = log(found.limit / known.limit)
-    return change - (found.pace - known.pace) >= WORTH * change
+    return change - (found.pace - known.pace) >= (WORTH if change > 0 else SPARED) * change
