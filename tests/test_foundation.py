@@ -287,7 +287,7 @@ def test_connections_that_fail_leave_no_descriptor_behind(loop: NewLoop, raw_ser
 
 @LOOPS
 def test_a_writer_waits_until_there_is_room_or_nobody_to_write_to(loop: NewLoop, raw_server: MakeRawServer) -> None:
-    """`drain` returns at once while the transport takes more, later where it is full, or once the connection is gone."""
+    """`drain` returns at once while the transport takes more, else when it does, or when the connection is gone."""
     silent = raw_server([Hang()], greet=True)
 
     async def scenario() -> None:
