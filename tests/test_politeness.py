@@ -152,6 +152,16 @@ def test_a_rate_does_not_wait_for_replies(afetch: Afetch, site: Site, option: st
     assert site.peak >= 10
 
 
+def test_a_run_that_fell_behind_its_rate_does_not_make_up_for_it(afetch: Afetch, site: Site) -> None:
+    """One slot waits for a slow reply, while 20 others could have gone: they do not go all at once then."""
+    urls = listed(afetch.folder, [site.slow(1.0), *numbered(site.page("hello"), 25)])
+
+    done = afetch("--json", "-c", "1", "--rate", "20/s", urls)
+
+    assert ended(done.records) == {200: 26}
+    assert_smooth(arrivals(site)[1:], 20)
+
+
 # Fairness.
 
 
@@ -322,14 +332,14 @@ def test_everything_ends_well_at_an_nginx_that_limits(
 def test_a_run_that_does_not_adapt_is_refused_more_often(afetch: Afetch, nginx: MakeNginx) -> None:
     """--no-adapt keeps the pauses, and sends as much at once as before."""
     server = limiting(nginx, afetch.folder, 429, told=True)
-    urls = listed(afetch.folder, numbered(server.url("/"), 100))
+    urls = listed(afetch.folder, numbered(server.url("/"), 150))
 
     polite = afetch("--json", "-c", "100", urls, timeout=60)
     seen_polite = replies(afetch.folder)
     blunt = afetch("--json", "-c", "100", "--no-adapt", urls, timeout=60)
     seen_blunt = replies(afetch.folder)
 
-    assert ended(polite.records) == ended(blunt.records) == {200: 100}
+    assert ended(polite.records) == ended(blunt.records) == {200: 150}
     assert seen_blunt[429] > seen_polite[429] > 0
 
 
