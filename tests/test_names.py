@@ -519,23 +519,37 @@ async def test_without_aiodns_the_system_is_asked() -> None:
 
 
 async def test_lookups_that_hang_hold_a_bounded_number_of_threads() -> None:
-    """Nor do they hold who asks, beyond --dns-timeout."""
+    """Nor do they hold who asks, beyond --dns-timeout; what was given up in the queue is not asked any more."""
     gate = threading.Event()
+    asked: list[str] = []
 
-    def hang(*_: object, **__: object) -> list[tuple[Any, ...]]:
+    def hang(host: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
+        asked.append(host)
         gate.wait()
         return []
 
     resolver = Resolver(NamesConfig(resolver="system", dns_timeout=0.2), system=hang)
-    before = threading.active_count()
 
     failures = await asyncio.gather(*(failure(resolver, f"a{number}.test") for number in range(100)))
-    threads = threading.active_count() - before
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("afetch-lookups-")]
     gate.set()
     await resolver.close()
+    for thread in threads:
+        thread.join()
 
-    assert threads == SYSTEM_THREADS
+    assert len(threads) == len(asked) == SYSTEM_THREADS
     assert {error.message for error in failures} == {"no answer within 0.2 s (--dns-timeout)"}
+
+
+async def test_an_address_of_a_link_keeps_its_link() -> None:
+    """The system tells it beside the address."""
+    infos = [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1", 0, 0, 3))]
+    system = System(socket.AF_UNSPEC, lookup=lambda *_, **__: infos)
+
+    answer = await system.ask("a.test")
+    await system.close()
+
+    assert answer == Answer(("fe80::1%3",), None)
 
 
 @pytest.mark.parametrize(
