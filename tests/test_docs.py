@@ -27,13 +27,20 @@ from fetcher.demo.server import LOOPBACK
 from fetcher.errors import ErrorKind
 from fetcher.policy import CURABLE
 from fetcher.record import schema
+from fetcher.sources.rows import KEYS
 from tests.conftest import COMMAND, Afetch, clean_environment
 from tests.proxy_servers import running, tinyproxy
 from tests.servers import Site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = (README, ROOT / "CHANGELOG.md", ROOT / "docs/record.md", ROOT / "docs/curl.md")
+DOCUMENTS = (
+    README,
+    ROOT / "CHANGELOG.md",
+    ROOT / "docs/record.md",
+    ROOT / "docs/curl.md",
+    ROOT / "docs/lists.md",
+)
 
 BEGIN = "<!-- options: written by `python -m tests.test_docs` -->\n"
 END = "<!-- /options -->"
@@ -140,6 +147,11 @@ def test_record_page_shows_a_record() -> None:
     assert list(record) == list(schema()["properties"])
 
 
+def test_lists_page_has_the_keys_of_a_row() -> None:
+    """Each key that a row of JSON can have, in the order in which they are read."""
+    assert first_cells(section(read(DOCUMENTS[4]), "JSON Lines")) == ["url", *KEYS]
+
+
 def test_record_page_has_the_error_kinds() -> None:
     """Each kind once, in order, with what to do; those that no code raises yet say so. The changelog names the same."""
     text = section(read(DOCUMENTS[2]), "Error kinds")
@@ -239,6 +251,7 @@ def shop(site: Site, afetch: Afetch) -> Site:
         site.json({"id": number}, path=f"/items/{number}")
     folder = afetch.folder
     (folder / "urls.txt").write_text(f"# a list\n{site.url('/')}\n{site.url('/missing')}\n{site.url('/items/1')}\n")
+    (folder / "ids.csv").write_text('id,name\n1,Ann\n9,"Bob ""B"""\n')
     (folder / "growing.txt").write_text(f"{site.url('/')}\n")
     (folder / "notes").mkdir()
     (folder / "notes/one.md").write_text(f"See [one]({site.url('/')}) and <{site.url('/items/1')}>.\n")
@@ -293,6 +306,10 @@ SHELL: dict[str, tuple[int, Check]] = {
         ),
     ),
     "Ask an API for ids": (0, lambda out, shop: sorted(out.split()) == [f'{{"id":{n}}}' for n in range(1, 6)]),
+    "Ask an API for every row of a table": (
+        0,
+        lambda out, shop: sorted(out.splitlines()) == ['"1","Ann",200,1', '"9","Bob ""B""",404,'],
+    ),
     "Check every link of a folder": (0, lambda out, shop: {line[:3] for line in out.splitlines()} == {"200"}),
     "In CI, fail on servers' errors": (0, lambda out, shop: len(out.splitlines()) == 3),
     "Send the same form": (1, lambda out, shop: {json.loads(line)["method"] for line in out.splitlines()} == {"POST"}),
