@@ -23,7 +23,7 @@ from fetcher.errors import SourceError, UsageError
 from fetcher.model import File, Form
 from fetcher.sources.payload import form_payload
 from tests.conftest import Afetch, MakeNginx, MakeRawServer, missing
-from tests.servers import Httpbin, Site, Talk, reply
+from tests.servers import Hang, Httpbin, Site, Talk, reply
 
 MIB = 1024 * 1024
 
@@ -141,6 +141,25 @@ def test_httpbin_takes_a_form(afetch: Afetch, httpbin: Httpbin, files: Path) -> 
     assert record["body"]["files"] == {"f": "a,b\n1,2\n"}
 
 
+@dataclass(frozen=True)
+class Head:
+    """Wait for a request's head, and leave the body where it is."""
+
+    async def perform(self, talk: Talk) -> bool:
+        await talk.wire.reader.readuntil(b"\r\n\r\n")
+        return True
+
+
+def peak_of(afetch: Afetch, *args: str) -> tuple[dict[str, Any], int]:
+    """The record of a run of its own, and the most memory that it ever had, in bytes."""
+    process = afetch.start("--json", *args)
+    assert process.stdout is not None
+    record = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return record, usage.ru_maxrss * 1024
+
+
 class Sink:
     """A server that reads requests without keeping them, and says how many bytes they had and what they hash to."""
 
@@ -189,17 +208,27 @@ def test_a_large_file_is_never_whole_in_memory(afetch: Afetch, sink: Sink, tmp_p
     with large.open("wb") as stream:
         stream.truncate(400 * MIB)
 
-    process = afetch.start("--json", "-t", "0", "--form", f"f=@{large}", sink.url)
-    assert process.stdout is not None
-    record = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    record, peak = peak_of(afetch, "-t", "0", "--form", f"f=@{large}", sink.url)
 
     assert record["ok"]
     [(size, digest)] = sink.bodies
     assert size > 400 * MIB
     assert len(digest) == 64
-    assert usage.ru_maxrss * 1024 < 150 * MIB
+    assert peak < 150 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="ru_maxrss has other units elsewhere")
+def test_a_server_that_takes_nothing_is_sent_no_more(afetch: Afetch, raw_server: MakeRawServer, tmp_path: Path) -> None:
+    """Nothing piles up for it, and its silence ends the request as any other."""
+    large = tmp_path / "large.bin"
+    with large.open("wb") as stream:
+        stream.truncate(400 * MIB)
+    server = raw_server([Head(), Hang()], greet=True)
+
+    record, peak = peak_of(afetch, "--read-timeout", "2", "-r", "0", "--form", f"f=@{large}", server.url())
+
+    assert record["error"]["kind"] == "read-timeout"
+    assert peak < 150 * MIB
 
 
 def test_a_form_is_sent_again(afetch: Afetch, site: Site, files: Path) -> None:
@@ -253,15 +282,6 @@ def test_nginx_refuses_what_is_too_large(afetch: Afetch, nginx: MakeNginx, files
     assert [(record["status"], record["error"]) for record in done.records] == [(413, None)] * 2
 
 
-@dataclass(frozen=True)
-class Head:
-    """Wait for a request's head, and leave the body where it is."""
-
-    async def perform(self, talk: Talk) -> bool:
-        await talk.wire.reader.readuntil(b"\r\n\r\n")
-        return True
-
-
 def test_a_refusal_ends_the_upload(afetch: Afetch, raw_server: MakeRawServer, files: Path) -> None:
     """A server that answers after the head and hangs up has answered, whatever it left unread."""
     large = files / "large.bin"
@@ -273,6 +293,18 @@ def test_a_refusal_ends_the_upload(afetch: Afetch, raw_server: MakeRawServer, fi
     done = afetch("--json", "-r", "0", "--form", f"f=@{large}", server.url())
 
     assert [(record["status"], record["error"], record["body"]) for record in done.records] == [(413, None, "no")]
+
+
+def test_what_was_left_of_a_body_is_no_request(afetch: Afetch, raw_server: MakeRawServer, files: Path) -> None:
+    """A connection whose server answered early is not used again, though the server would keep it."""
+    large = files / "large.bin"
+    large.write_bytes(bytes(20 * MIB))
+    server = raw_server([Head(), reply(b"no", 413), Hang()], greet=True)
+
+    done = afetch("--json", "-c", "1", "-t", "5", "--form", f"f=@{large}", server.url(), server.url())
+
+    assert [record["status"] for record in done.records] == [413, 413]
+    assert server.connections == 2
 
 
 def test_a_file_that_changed_is_not_sent(afetch: Afetch, site: Site, files: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -277,6 +278,19 @@ def test_a_server_that_drops_head_is_asked_with_get(afetch: Afetch, raw_server: 
 
     assert [(record["status"], record["method"]) for record in done.records] == [(200, "GET")] * 3
     assert [server.requests[-1][:4] for server in (drops, garbles, hangs)] == [b"GET "] * 3
+
+
+def test_a_row_may_ask_with_head_first(afetch: Afetch, site: Site) -> None:
+    """Its method is read as the option's; with a body it is no request."""
+    url = site.answer(no_head(405))
+    rows = [{"url": url, "method": "head,get"}, {"url": url, "method": "head,get", "json": 1}]
+
+    done = afetch("--json", "--input-format", "jsonl", stdin="".join(f"{json.dumps(row)}\n" for row in rows))
+    checked, refused = sorted(done.records, key=lambda record: record["index"])
+
+    assert (checked["status"], checked["method"], checked["attempts"]) == (200, "GET", 2)
+    assert refused["error"]["kind"] == "invalid-request"
+    assert [seen.method for seen in site.log] == ["HEAD", "GET"]
 
 
 def test_a_fallback_stays_where_the_redirects_led(afetch: Afetch, site: Site) -> None:

@@ -125,15 +125,11 @@ class Upload:
 
     async def _write(self, data: bytes) -> bool:
         """Whether there is somebody to send more to."""
-        wire = self._wire
-        if wire.waits:
-            # What came is read before the write that would find the connection closed, and lose it with it.
-            await asyncio.sleep(0)
-        transport = wire.transport
+        transport = self._wire.transport
         if self._reply.done.done() or transport is None or transport.is_closing():
             return False
         transport.write(data)
-        await wire.drain()
+        await self._wire.drain()
         # The server takes our request: that is not silence.
         self._reply.last_at = perf_counter()
         return True

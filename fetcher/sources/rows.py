@@ -280,6 +280,8 @@ def own_of(row: Mapping[str, Raw]) -> Own:
         return NOTHING
     if "data" in said and "json" in said:
         raise RowError("'data' and 'json' are two bodies; leave one of them out")
+    if methods(said.get("method", ""))[1] is not None and ("data" in said or "json" in said):
+        raise RowError("'method' is head,get, which asks and sends nothing, and there is a body; leave one of them out")
     headers = list(said.get("headers", ()))
     names = {name.lower() for name, _ in headers}
     for key, name in (("cookies", "Cookie"), ("auth", "Authorization")):
