@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import socketserver
@@ -65,7 +66,7 @@ class ProxyServer:
         log = self.folder / "server.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user, group=user, cwd=self.folder
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user, cwd=self.folder
             )
         until = time.monotonic() + PATIENCE
         for port in (self.port, self.tls_port or self.port):
@@ -163,9 +164,10 @@ shutdown_lifetime 0 seconds
     user = None
     if os.geteuid() == 0:
         # It does not run as root, and gives its rights up to a user who may not read a test's folders.
-        user = "proxy"
+        known = {entry.pw_name for entry in pwd.getpwall()}
+        user = next(name for name in ("proxy", "squid", "nobody") if name in known)
         for path in (folder, *folder.iterdir()):
-            shutil.chown(path, user, user)
+            shutil.chown(path, user)
     server.start([found, "-N", "-f", folder / "squid.conf"], user)
     return server
 
