@@ -20,8 +20,8 @@ from __future__ import annotations
 from math import log
 from typing import NamedTuple
 
-START = 8
-"""Slots at first, and the fewest that are tried; also the fewest replies that a round has, as in HyStart."""
+START = 16
+"""Slots at first, and the fewest that are tried; also the fewest replies that a round has."""
 
 WORTH = 0.25
 """Twice the slots must bring 2 ** 0.25, or 1.19 times the throughput."""
