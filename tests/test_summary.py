@@ -18,6 +18,7 @@ from fetcher.model import Attempt, Error, Hop, Request, Result
 from fetcher.stats import Stats
 from fetcher.summary import Facts, render, show
 from fetcher.terminal import Pen
+from fetcher.tuner import Found
 from fetcher.urls import parse_url
 
 EARLY: dict[str, Any] = {"reason": "interrupted", "unrecorded": 1_234}
@@ -255,3 +256,11 @@ def test_a_summary_without_a_terminal_does_not_pay_for_rich() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert (done.stdout, done.stderr) == ("False\n", "afetch: no entries, nothing to do\n")
+
+
+@pytest.mark.parametrize(("compared", "words"), [(True, "did best"), (False, "sufficed")])
+def test_what_auto_found_is_said(mixed: Stats, compared: bool, words: str) -> None:
+    """How many at once, and whether that was compared with others."""
+    summary = render(mixed, Facts(elapsed=83.4, counted=21, excessive=True, tuned=Found(1_000, compared)))
+
+    assert f"\n  slots    1,000 at once {words} (-c auto)\n" in summary
