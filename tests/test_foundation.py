@@ -8,7 +8,7 @@ import asyncio
 import gc
 import inspect
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from fetcher.client import foundation
 from fetcher.client.config import ClientConfig
 from fetcher.client.failures import error_of
-from fetcher.client.foundation import MAX_HEADERS, Connector, Target, head_parser
+from fetcher.client.foundation import MAX_HEADERS, Connector, ResponseHandler, Target, head_parser
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver
 from fetcher.client.phases import PHASES, Phases
@@ -61,6 +61,57 @@ def test_a_target_is_all_that_connecting_needs(loop: NewLoop, site: Site, tls_si
                 connection = await connect(connector, url, str(ca_file))
                 assert type(connection.protocol) is Wire
                 assert connection.transport is not None
+                await drop(connection)
+
+    run(loop, scenario)
+
+
+class Detour:
+    """A way to an origin that leads to another door."""
+
+    def __init__(self, door: Target, *, forwards: bool) -> None:
+        self.door = door
+        self.forwards = forwards
+        self.proxy = "a detour"
+
+    async def open(
+        self,
+        connect: Callable[[], Awaitable[tuple[asyncio.Transport, ResponseHandler]]],
+        fresh: Callable[[], ResponseHandler],
+    ) -> ResponseHandler:
+        """The protocol as it was connected; another could be made."""
+        assert type(fresh()) is Wire
+        transport, protocol = await connect()
+        assert protocol.transport is transport
+        return protocol
+
+
+@LOOPS
+@pytest.mark.parametrize("forwards", [True, False])
+def test_a_way_is_asked_for_each_new_connection_and_has_its_own_pool(
+    loop: NewLoop, site: Site, *, forwards: bool
+) -> None:
+    """What came by a way is not given to who goes directly; to another origin only if the way forwards."""
+    door = parse_url(site.url())[0].origin
+    way = Detour(Target(door, None), forwards=forwards)
+
+    async def scenario() -> None:
+        async with make_connector() as connector:
+
+            async def ask(target: Target) -> Connection:
+                return await connector.connect(cast("Any", target), [], ClientTimeout(connect=5.0))
+
+            first, second = (parse_url(f"http://{name}.invalid/")[0].origin for name in "ab")
+            held = await ask(Target(first, None, way))
+            wire = held.protocol
+            held.release()
+            direct = await ask(Target(door, None))
+            assert direct.protocol is not wire
+            other = await ask(Target(second, None, way))
+            assert (other.protocol is wire) == forwards
+            same = await ask(Target(first, None, way))
+            assert (same.protocol is wire) != forwards
+            for connection in (direct, other, same):
                 await drop(connection)
 
     run(loop, scenario)
