@@ -18,12 +18,15 @@ import pytest
 SETUP = """
 mount --bind "$1" /etc/resolv.conf &&
 ip link set lo up &&
-ip route add local default dev lo &&
-{ ip -6 route add local default dev lo 2>/dev/null || true; } &&
+ip route add local "$2" dev lo &&
+{ [ "$2" != default ] || ip -6 route add local default dev lo 2>/dev/null || true; } &&
 echo up &&
 exec cat
 """
-"""Every address is this machine; it lives as long as its standard input is open."""
+"""Some addresses, or all, are this machine's; it lives as long as its standard input is open."""
+
+ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"}
+"""Ordinary users do not have `ip` on their path, and may well have a network of their own."""
 
 EVERYWHERE = """
 import asyncio, sys
@@ -60,20 +63,23 @@ asyncio.run(serve())
 
 class Network:
     """
-    A network that is not there for anybody else, and where all addresses are one machine's.
+    A network that is not there for anybody else.
+
+    Args:
+        addresses: Those of IPv4 that are this machine's, beside its loopback; `default` is every one, of IPv6 too.
 
     Attributes:
         inside: What stands before a command that is to run in it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, addresses: str = "default") -> None:
         nameserver = folder / "resolv.conf"
         nameserver.write_text("nameserver 127.0.0.1\n")
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        command = ["unshare", *user, "--net", "--mount", "sh", "-c", SETUP, "sh", str(nameserver)]
+        command = ["unshare", *user, "--net", "--mount", "sh", "-c", SETUP, "sh", str(nameserver), addresses]
         try:
             self._keeper = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
             )
         except FileNotFoundError as error:
             pytest.skip(f"no network of our own can be had here: {error}")
@@ -88,7 +94,11 @@ class Network:
     def run(self, *command: str, until: str = "up") -> subprocess.Popen[bytes]:
         """A program in it, once it has said so much in its output."""
         process = subprocess.Popen(
-            [*self.inside, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*self.inside, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=ENVIRONMENT,
         )
         self._running.append(process)
         assert process.stdout is not None
@@ -104,14 +114,15 @@ class Network:
         return self.run(sys.executable, "-c", EVERYWHERE)
 
     def run_dnsmasq(self, program: str, options: Sequence[str]) -> subprocess.Popen[bytes]:
-        """dnsmasq, which knows what its options say, asks nobody, and prints what it is asked."""
-        quiet = ("--conf-file=/dev/null", "--user=root", "--pid-file=", "--no-resolv", "--no-hosts")
-        told = ("--log-queries", "--log-facility=-", "--keep-in-foreground")
-        return self.run(program, *quiet, *told, *options, until="started")
+        """dnsmasq, which knows what its options say, and asks nobody."""
+        alone = ("--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts")
+        # As a daemon it would want to become another user.
+        return self.run(program, "--no-daemon", *alone, *options, until="started")
 
     def ip(self, *words: str) -> bool:
         """Whether the network could be changed so, as `ip` does."""
-        return subprocess.run([*self.inside, "ip", *words], check=False, capture_output=True).returncode == 0
+        done = subprocess.run([*self.inside, "ip", *words], check=False, capture_output=True, env=ENVIRONMENT)
+        return done.returncode == 0
 
     def heard(self, process: subprocess.Popen[bytes]) -> list[str]:
         """All lines that a program has printed, which is ended by that."""

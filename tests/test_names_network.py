@@ -67,7 +67,7 @@ def questions(lines: list[str], name: str) -> list[str]:
 
 def test_a_name_that_does_not_exist_costs_few_lookups(afetch: Afetch, network: Network, dnsmasq: str) -> None:
     """A thousand URLs of it, and a thousand of one that does; the summary counts."""
-    resolver = network.run_dnsmasq(dnsmasq, [f"--address=/up.test/{PUBLIC}", "--local=/test/"])
+    resolver = network.run_dnsmasq(dnsmasq, [f"--address=/up.test/{PUBLIC}", "--local=/test/", "--log-queries"])
     network.run_site()
     urls = afetch.folder / "urls.txt"
     names = ("none.test", "up.test")
@@ -91,7 +91,7 @@ def test_a_name_that_does_not_exist_costs_few_lookups(afetch: Afetch, network: N
 
 def test_a_resolver_that_refuses_is_trouble_and_told(afetch: Afetch, network: Network, dnsmasq: str) -> None:
     """It is tried again, the system's resolver is asked as well, and -v says so."""
-    resolver = network.run_dnsmasq(dnsmasq, [])
+    resolver = network.run_dnsmasq(dnsmasq, ["--log-queries"])
 
     done = run(afetch, network, "--json", "-v", "-r", "1", "--retry-wait", "0.3", "http://any.test/")
 
@@ -105,7 +105,7 @@ def test_a_resolver_that_refuses_is_trouble_and_told(afetch: Afetch, network: Ne
 
 def test_a_short_ttl_is_kept_to(afetch: Afetch, network: Network, dnsmasq: str) -> None:
     """A name that is good for a second is looked up every second, by a run that asks for no more than that."""
-    resolver = network.run_dnsmasq(dnsmasq, [f"--host-record=up.test,{PUBLIC},1"])
+    resolver = network.run_dnsmasq(dnsmasq, [f"--host-record=up.test,{PUBLIC},1", "--log-queries"])
     network.run_site()
     urls = [f"http://up.test/{number}" for number in range(6)]
     hasty = [sys.executable, "-c", HASTY]

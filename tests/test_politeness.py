@@ -26,6 +26,7 @@ import pytest
 from fetcher.demo import answers
 from fetcher.demo.server import Received, Wire
 from tests.conftest import COMMAND, Afetch, MakeNginx, MakeSite, missing
+from tests.networks import Network
 from tests.servers import PATIENCE, Nginx, Site
 from tests.test_endings import read_until
 
@@ -464,59 +465,19 @@ asyncio.run(serve())
 """A site on every address there is, which prints whom it was asked for."""
 
 
-class Network:
+class FailingNetwork(Network):
     """
-    A network of its own, which is not there for anybody else: loopback, a site on each of its addresses, and
-    names below `.test`, which are all 127.0.0.1, as long as the resolver is there.
+    A network of its own that can fail: a site on each of its addresses, and names below `.test`, which are all
+    127.0.0.1, as long as the resolver is there.
     """
 
-    ROUTE = ("local", "10.9.0.0/16", "dev", "lo")
-
-    SETUP = """
-    mount --bind "$1" /etc/resolv.conf &&
-    ip link set lo up &&
-    ip route add local 10.9.0.0/16 dev lo &&
-    echo up &&
-    exec cat
-    """
+    ADDRESSES = "10.9.0.0/16"
 
     def __init__(self, folder: Path, dnsmasq: str) -> None:
-        nameserver = folder / "resolv.conf"
-        nameserver.write_text("nameserver 127.0.0.1\n")
-        user = [] if os.geteuid() == 0 else ["--user"]
-        mapped = ["--map-root-user"] if user else []
-        command = ["unshare", *user, *mapped, "--net", "--mount", "sh", "-c", self.SETUP, "sh", str(nameserver)]
+        super().__init__(folder, self.ADDRESSES)
         self._dnsmasq = dnsmasq
-        # Ordinary users do not have `ip` on their path, and may well have a network of their own.
-        self._environment = {
-            **os.environ,
-            "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin",
-        }
-        # It lives as long as its standard input is open.
-        self._keeper = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment
-        )
-        self._running = [self._keeper]
-        assert self._keeper.stdout is not None
-        if not self._keeper.stdout.readline():
-            _, err = self._keeper.communicate()
-            pytest.skip(f"no network of our own can be had here: {err.decode().strip()}")
-        kept = ["--preserve-credentials"] if user else []
-        self.inside = ["nsenter", f"--target={self._keeper.pid}", *user, *kept, "--net", "--mount", "--"]
-        self._site = self._run(sys.executable, "-c", HELLO)
-        self.wait_for_requests(1)
+        self._site = self.run(sys.executable, "-c", HELLO)
         self.start_resolver()
-
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [*self.inside, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self._environment,
-        )
-        self._running.append(process)
-        return process
 
     def wait_for_requests(self, count: int) -> None:
         """Return when the site has been asked so often more."""
@@ -526,9 +487,7 @@ class Network:
 
     def start_resolver(self) -> None:
         """Let names be known again."""
-        alone = ("--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts")
-        # As a daemon it would want to become another user.
-        self._resolver = self._run(self._dnsmasq, "--no-daemon", *alone, "--address=/test/127.0.0.1")
+        self._resolver = self.run_dnsmasq(self._dnsmasq, ["--address=/test/127.0.0.1"])
 
     def stop_resolver(self) -> None:
         """Let nobody listen where names are asked for."""
@@ -545,37 +504,31 @@ class Network:
 
     def cut_link(self) -> None:
         """Lose every packet."""
-        self._ip("link", "set", "lo", "down")
+        self._change("link", "set", "lo", "down")
 
     def mend_link(self) -> None:
         """Lose none any more."""
-        self._ip("link", "set", "lo", "up")
+        self._change("link", "set", "lo", "up")
 
     def remove_route(self) -> None:
         """Let no way lead to the site."""
-        self._ip("route", "del", *self.ROUTE)
+        self._change("route", "del", "local", self.ADDRESSES, "dev", "lo")
 
     def restore_route(self) -> None:
         """Let a way lead there."""
-        self._ip("route", "add", *self.ROUTE)
+        self._change("route", "add", "local", self.ADDRESSES, "dev", "lo")
 
-    def _ip(self, *words: str) -> None:
-        subprocess.run([*self.inside, "ip", *words], check=True, env=self._environment)
-
-    def close(self) -> None:
-        """End all that runs in it, and it."""
-        for process in reversed(self._running):
-            process.kill()
-            process.communicate()
+    def _change(self, *words: str) -> None:
+        assert self.ip(*words), words
 
 
 @pytest.fixture
-def network(tmp_path: Path) -> Iterator[Network]:
+def network(tmp_path: Path) -> Iterator[FailingNetwork]:
     """A network that can fail."""
     dnsmasq = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
     if dnsmasq is None:
         missing("dnsmasq")
-    network = Network(tmp_path, dnsmasq)
+    network = FailingNetwork(tmp_path, dnsmasq)
     try:
         yield network
     finally:
@@ -588,16 +541,16 @@ QUICK = ("--connect-timeout", "1", "--read-timeout", "2")
 RATE, SLOTS = ("--rate", "100/s"), ("-c", "5")
 
 OUTAGES = {
-    "resolver gone": ("http://host{}.test/", RATE, Network.stop_resolver, Network.start_resolver),
-    "resolver silent": ("http://host{}.test/", SLOTS, Network.freeze_resolver, Network.thaw_resolver),
-    "route gone": ("http://10.9.0.{}/", SLOTS, Network.remove_route, Network.restore_route),
-    "link gone": ("http://127.0.1.{}/", RATE, Network.cut_link, Network.mend_link),
+    "resolver gone": ("http://host{}.test/", RATE, FailingNetwork.stop_resolver, FailingNetwork.start_resolver),
+    "resolver silent": ("http://host{}.test/", SLOTS, FailingNetwork.freeze_resolver, FailingNetwork.thaw_resolver),
+    "route gone": ("http://10.9.0.{}/", SLOTS, FailingNetwork.remove_route, FailingNetwork.restore_route),
+    "link gone": ("http://127.0.1.{}/", RATE, FailingNetwork.cut_link, FailingNetwork.mend_link),
 }
 """The URLs, how fast they go, what happens to the network, and what ends it."""
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_run_outlives_an_outage(afetch: Afetch, network: Network, outage: str) -> None:
+def test_a_run_outlives_an_outage(afetch: Afetch, network: FailingNetwork, outage: str) -> None:
     """It pauses, says so, and goes on when the network is back: every URL ends well, at its first attempt."""
     pattern, pace, fail, mend = OUTAGES[outage]
     urls = listed(afetch.folder, [pattern.format(number) for number in range(1, 151)])
