@@ -421,7 +421,7 @@ class Engine:
             self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
         else:
             mute = news is NOTHING or (hop.error is not None and hop.error.kind in SILENT)
-            ruling = outage.aside(job) if mute else outage.through(now, now - began)
+            ruling = outage.aside(job) if mute else outage.through(job.host, now, now - began)
             if ruling is not NO_RULING:
                 self._rule(ruling, now)
             self._conclude(job, hop, news, now - began, now)

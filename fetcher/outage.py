@@ -32,6 +32,9 @@ BLIND = frozenset({ErrorKind.DNS, ErrorKind.UNREACHABLE})
 QUIET = 0.25
 """Seconds for which nothing may have got through, for those: a run under way hears from somebody all the time."""
 
+SUSPECTS = 10_000
+"""Hosts that are remembered not to be witnesses."""
+
 PAUSE = 1.0
 """Seconds between two tries."""
 
@@ -93,6 +96,9 @@ class Outage:
         # Whether it is a witness, beside each, and the clock's time when it failed.
         self._doubts: deque[tuple[Ended, bool, float]] = deque()
         self._through_at = now
+        # Hosts whose failures began a pause that something else ended, oldest first; the values mean nothing.
+        self._suspects: dict[str, None] = {}
+        self._pausing: set[str] = set()
         self._trying: Job | None = None
         self._try_at = 0.0
         self._failed_tries = 0
@@ -114,14 +120,17 @@ class Outage:
         """During a pause, a job goes."""
         self._trying = job
 
-    def through(self, now: float, elapsed: float = 0.0) -> Ruling:
+    def through(self, host: str, now: float, elapsed: float = 0.0) -> Ruling:
         """
-        Something got through that was under way for `elapsed` seconds: a pause is over, and what was in doubt was the
+        A host got through with what was under way for `elapsed` seconds: a pause is over, and what was in doubt was the
         hosts', except what failed just before. Connections that were there before an outage still bring their replies.
         """
         self._through_at = now
         self._armed = self._wait > 0
+        if self._suspects:
+            self._suspects.pop(host, None)
         if self.since is not None:
+            self._suspect(host)
             seconds = self._resume(now)
             return Ruling(note=f"the network is back after {seconds:.0f} s" if self._failed_tries else None)
         return self._settle(max(now - elapsed, now - LATE)) if self._doubts else NO_RULING
@@ -151,6 +160,7 @@ class Outage:
 
     def _still(self, ended: Ended, now: float, since: float) -> Ruling:
         """During a pause, another failure: it goes back, too. The pause ends when it lasted long enough."""
+        self._pausing.add(ended.job.host)
         if self._trying is not ended.job:
             return Ruling((), (ended,))
         self._trying = None
@@ -171,7 +181,7 @@ class Outage:
         return Ruling((), (ended,), note)
 
     def _is_witness(self, ended: Ended, now: float) -> bool:
-        if now - ended.elapsed < self._through_at:
+        if now - ended.elapsed < self._through_at or ended.job.host in self._suspects:
             return False
         return not any(
             attempt.error is not None and attempt.error.kind in UNCONNECTED for attempt in ended.job.attempts
@@ -194,6 +204,7 @@ class Outage:
 
     def _pause(self, now: float) -> Ruling:
         self.since = now
+        self._pausing = {ended.job.host for ended, _, _ in self._doubts}
         self._failed_tries = 0
         self._try_at = now + PAUSE
         self._trying = None
@@ -202,6 +213,15 @@ class Outage:
         returned = [ended for ended, _, _ in self._doubts]
         self._doubts.clear()
         return Ruling((), returned)
+
+    def _suspect(self, host: str) -> None:
+        """
+        A host ended the pause that others began. Until these get through, too, they are no witnesses any more: or the
+        few dead hosts of a list would stop it again and again.
+        """
+        self._suspects |= dict.fromkeys(self._pausing - {host})
+        while len(self._suspects) > SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
 
     def _resume(self, now: float) -> float:
         """The pause is over. Returns the seconds that it lasted."""

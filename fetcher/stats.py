@@ -121,7 +121,7 @@ class Stats:
         statuses: How many results ended with each HTTP status, those with an error too.
         errors: How many had each error kind.
         size, wire_size: Bytes of all bodies as the records have them: decoded, as received.
-        attempts, retries, redirects: Of all results; redirects of their last attempt.
+        attempts, retries, redirects: Of all results. Refusals are no retries; redirects are of the last attempt.
         latency: Seconds of the last attempt of each result for which something was sent.
     """
 
@@ -156,9 +156,9 @@ class Stats:
         attempts = result.attempts
         if attempts:
             self.attempts += len(attempts)
-            self.retries += len(attempts) - 1
-            if result.request.fallback is not None:
-                self.retries -= sum(attempt.waited_for == "fallback" for attempt in attempts)
+            if len(attempts) > 1:
+                # What a host that wants less refuses is no retry, and neither is another method.
+                self.retries += sum((attempt.waited_for or "").partition(";")[0] == "retry" for attempt in attempts)
             self.redirects += len(result.redirects)
             self.latency.add(attempts[-1].elapsed)
         if error is not None:

@@ -124,7 +124,7 @@ def test_a_few_names_that_nobody_looks_up_are_one_when_there_is_nothing_else() -
 def test_who_began_before_something_got_through_is_no_witness() -> None:
     """The dead hosts of a small list end long after all the others."""
     network = outage()
-    network.through(5.0)
+    network.through("other.test", 5.0)
 
     for number in range(WITNESSES + 4):
         network.failed(ended(f"h{number}", number, ErrorKind.CONNECT_TIMEOUT, elapsed=10.0), 10.0)
@@ -161,7 +161,7 @@ def test_what_gets_through_settles_what_was_in_doubt() -> None:
     network = outage()
     fail(network, 1.0, WITNESSES - 1, HOSTS)
 
-    ruling = network.through(2.0, 0.5)
+    ruling = network.through("other.test", 2.0, 0.5)
     fail(network, 2.0, WITNESSES - 1, HOSTS)
 
     assert numbers(ruling.settled) == list(range(WITNESSES - 1))
@@ -174,8 +174,8 @@ def test_what_began_before_a_failure_leaves_it_in_doubt_for_a_moment() -> None:
     network = outage()
     fail(network, 1.0, 1, 1)
 
-    at_once = network.through(1.125, 1.0)
-    later = network.through(1.0 + LATE, 1.0)
+    at_once = network.through("other.test", 1.125, 1.0)
+    later = network.through("other.test", 1.0 + LATE, 1.0)
 
     assert numbers(at_once.settled) == []
     assert numbers(later.settled) == [0]
@@ -186,7 +186,7 @@ def test_without_a_wait_nothing_is_ever_in_doubt() -> None:
     network = outage(0.0)
 
     before = fail(network, 9.0, 30, 5, ErrorKind.DNS)
-    network.through(10.0)
+    network.through("other.test", 10.0)
     after = fail(network, 20.0, 30, 5, ErrorKind.DNS)
 
     assert [numbers(ruling.settled) for ruling in before + after] == [[number] for number in range(30)] * 2
@@ -266,7 +266,7 @@ def test_the_pause_is_over_as_soon_as_anything_gets_through(tries: int, note: st
         network.tries(trying.job)
         network.failed(trying, 2.0 + number)
 
-    ruling = network.through(11.0)
+    ruling = network.through("other.test", 11.0)
 
     assert (network.since, network.lasted, network.count) == (None, 10.0, min(tries, 1))
     assert (ruling.settled, ruling.returned, ruling.note) == ((), (), note)
@@ -277,7 +277,7 @@ def test_a_pause_that_began_at_the_clocks_zero_lasted_as_long_as_any() -> None:
     network = outage()
     fail(network, 0.0, WITNESSES, HOSTS)
 
-    network.through(8.0)
+    network.through("other.test", 8.0)
 
     assert network.lasted == 8.0
 
@@ -290,7 +290,7 @@ def test_a_pause_ends_after_the_longest_wait_and_from_there_failures_count() -> 
 
     last = network.failed(trying, 11.0)
     counted = network.failed(ended("h2", 2, ErrorKind.DNS), 12.0)
-    network.through(13.0)
+    network.through("other.test", 13.0)
     doubted = network.failed(ended("h3", 3, ErrorKind.DNS), 14.0)
 
     assert numbers(last.returned) == [1]
@@ -328,7 +328,7 @@ def test_every_failure_is_settled_or_returned_once_and_doubts_are_bounded(
             failed += 1
             ruling = network.failed(end, now)
         elif what == "through":
-            ruling = network.through(now, min(step, 1.0))
+            ruling = network.through("other.test", now, min(step, 1.0))
         elif what == "aside":
             ruling = network.aside(end.job)
         else:
@@ -343,3 +343,18 @@ def test_every_failure_is_settled_or_returned_once_and_doubts_are_bounded(
 
     assert set(told.values()) <= {1}
     assert told.total() == failed
+
+
+def test_dead_hosts_stop_a_run_once_and_not_again_and_again() -> None:
+    """Whoever began a pause that another host ended is no witness, until it gets through itself."""
+    network = paused()
+    network.through("slow.test", 3.0)
+
+    again = fail(network, 10.0, HOSTS, HOSTS, ErrorKind.DNS)
+    still = network.since
+    for number in range(HOSTS):
+        network.through(f"h{number}", 11.0)
+    fail(network, 20.0, HOSTS, HOSTS, ErrorKind.DNS)
+
+    assert (again, still) == ([Ruling()] * HOSTS, None)
+    assert network.since == 20.0

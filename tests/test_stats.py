@@ -39,7 +39,26 @@ def test_counts_what_the_results_came_to() -> None:
     assert stats.statuses == {200: 2, 404: 1}
     assert stats.errors == {"dns": 1, "invalid-url": 1}
     assert (stats.size, stats.wire_size) == (39 + 4 + 2, 30 + 4 + 2)
-    assert (stats.attempts, stats.retries, stats.redirects) == (5, 1, 1)
+    assert (stats.attempts, stats.retries, stats.redirects) == (5, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("waits", "retries"),
+    [
+        ((None,), 0),
+        ((None, "retry", "retry; retry-after-max"), 2),
+        ((None, "retry-after", "refused", "retry-after"), 0),
+        ((None, "fallback", "retry"), 1),
+    ],
+)
+def test_refusals_and_other_methods_are_no_retries(waits: tuple[str | None, ...], retries: int) -> None:
+    """They use none up, so they are not counted as such."""
+    stats = Stats()
+    result = reply(b"x")
+
+    stats.add(replace(result, attempts=tuple(replace(result.attempts[0], waited_for=why) for why in waits)))
+
+    assert stats.retries == retries
 
 
 def test_a_cut_reply_is_a_failure_with_a_status() -> None:

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fetcher.client.names.tally import Lookups
 from fetcher.errors import ErrorKind
@@ -30,7 +31,8 @@ def result(host: str, outcome: int | ErrorKind, *, elapsed: float = 0.1, tries: 
     status = outcome if isinstance(outcome, int) else None
     error = Error(outcome, "") if isinstance(outcome, ErrorKind) else None
     hop = Hop(url, "GET", status, error, 0.0, elapsed, size=2_000 if status else 0, wire_size=500 if status else 0)
-    attempts = (Attempt(url, 0.0, elapsed, status, error),) * tries
+    first = Attempt(url, 0.0, elapsed, status, error)
+    attempts = (first, *(replace(first, waited_for="retry") for _ in range(tries - 1)))
     return Result(Request(0, str(url), url), hop, error, (hop,) * redirects, attempts)
 
 
