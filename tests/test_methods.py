@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from fetcher.cli.main import main
 from fetcher.demo import answers
 from fetcher.demo.server import Received, Wire
+from fetcher.model import Attempt
+from fetcher.stats import Stats
 from tests.conftest import Afetch, MakeNginx, MakeRawServer
+from tests.samples import sample_result
 from tests.servers import Close, Hang, Httpbin, Site, reply
 
 
@@ -320,12 +324,17 @@ def test_a_fallback_reads_no_large_body(afetch: Afetch, raw_server: MakeRawServe
     assert [record["body"] for record in done.records] == [None, None]
 
 
-def test_the_summary_counts_no_fallback_as_a_retry(afetch: Afetch, site: Site) -> None:
-    """Nothing was tried again."""
-    done = afetch("-X", "head,get", site.answer(no_head(405)))
+def test_a_fallback_is_counted_as_no_retry() -> None:
+    """Of three attempts two are asked for by the first method's refusal and by a failure: one is a retry."""
+    made = sample_result()
+    assert made.hop is not None
+    url = made.hop.url
+    attempts = tuple(Attempt(url, 0.0, 0.1, 503, None, 0.0, reason) for reason in (None, "fallback", "retry"))
+    stats = Stats()
 
-    assert done.returncode == 0
-    assert "retr" not in done.stderr
+    stats.add(replace(made, request=replace(made.request, fallback="GET"), attempts=attempts))
+
+    assert (stats.attempts, stats.retries) == (3, 1)
 
 
 def test_explain_says_what_would_be_sent(afetch: Afetch, tmp_path: Path) -> None:
