@@ -94,24 +94,29 @@ async def test_idle_workers_leave_the_work_to_those_who_may(site: Site, monkeypa
             self.limit = 8 if self.count < 8 else 1
 
     monkeypatch.setattr(engine, "Tuner", Falling)
-    url = site.slow(0.005)
+    slowest, url = site.slow(0.1), site.slow(0.005)
     delivered = 0
-    enough = asyncio.Event()
+    enough, over = asyncio.Event(), asyncio.Event()
 
     async def urls() -> AsyncIterator[str]:
-        for number in range(8):
+        # The one that may go on is the last to become idle, so others are woken before it.
+        yield slowest
+        for number in range(7):
             yield f"{url}?{number}"
         await enough.wait()
-        for number in range(8, 20):
-            yield f"{url}?{number}"
+        yield f"{url}?one more"
+        # The end of a list would wake everybody.
+        await over.wait()
 
     async with asyncio.timeout(10), fetch(urls(), Settings(concurrency="auto")) as records:
         async for _ in records:
             delivered += 1
             if delivered == 8:
                 enough.set()
+            if delivered == 9:
+                over.set()
 
-    assert delivered == 20
+    assert delivered == 9
 
 
 def test_the_command_says_what_it_found(afetch: Afetch, site: Site) -> None:
