@@ -170,7 +170,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--fail-on", "none"], VerdictConfig, "fail_on", ("none",)),
     (["--max-failures", "5%"], VerdictConfig, "max_failures", "5%"),
     (["--fail-fast"], VerdictConfig, "fail_fast", True),
-    (["-o", "out.json"], OutputConfig, "output", "out.json"),
+    (["-o", "out.json", "--output", "-"], OutputConfig, "output", ("out.json", "-")),
     (["--cache", "seen"], OutputConfig, "cache", "seen"),
     (["--cache", "seen", "--changed-only"], OutputConfig, "changed_only", True),
     (["-f", "json"], OutputConfig, "format", "json"),
@@ -541,6 +541,7 @@ def test_a_variable_names_the_file(
 _DURATIONS = "a duration: write seconds (10, 0.5), or a number with its unit (500ms, 90s, 2m, 1h, 1d)"
 _SIZES = "a size: write bytes (1000), or a number with k, M, G or T (500k, 64M, 1.5G), which are powers of 1024"
 _LEAVE_ONE = "contradict each other ({}); leave one of them out"
+_ON_THIS_MACHINE = "the demo's site is on this machine"
 _BELOW = 'write it below [hosts."api.example.com"]'
 
 BAD_FILES = [
@@ -548,7 +549,6 @@ BAD_FILES = [
     ("xyz = 2", "no option 'xyz'; keys are the long options, afetch --help lists them"),
     ("c = 2", "no option 'c'; keys are the long options, afetch --help lists them"),
     ("demo = true", "demo belongs on the command line; remove it"),
-_ON_THIS_MACHINE = "the demo's site is on this machine"
     ("explain = true", "explain belongs on the command line; remove it"),
     ("rate = 0", f"rate: '0' is not {Rate.forms}"),
     ("hosts = 3", 'hosts: write a table for each host: [hosts."api.example.com"]'),

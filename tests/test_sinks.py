@@ -24,14 +24,15 @@ from msgspec.structs import replace
 from fetcher.errors import ErrorKind, SinkError, UsageError
 from fetcher.model import Result
 from fetcher.record import LARGE, Failure, Record, RecordConfig, encode, make_record
-from fetcher.sinks.config import FORMATS, OutputConfig
+from fetcher.sinks.config import FORMATS, OutputConfig, Place
 from fetcher.sinks.files import AbandonedError, Descriptor, Function
 from fetcher.sinks.formats import SINKS
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
-from fetcher.sinks.outputs import ByteOutput, open_output
+from fetcher.sinks.outputs import ByteOutput, open_outputs
 from fetcher.sinks.protocol import Sink
 from fetcher.sinks.text import Text
+from tests.opening import open_output
 from tests.ordinary import ordinary
 from tests.samples import failed_result, reply, sample_record, unsent_result
 
@@ -39,6 +40,12 @@ NEVER = threading.Event()
 PATIENCE = 10.0
 
 WITH_SUFFIXES = "text (.txt), jsonl (.jsonl, .ndjson), json (.json)"
+
+
+AMBIGUOUS = (
+    "format jsonl with {} outputs is that of the one without a suffix that says it, and {}; "
+    f"leave --format out, and name files by their formats: {WITH_SUFFIXES}"
+)
 
 
 def record_of(result: Result) -> Record:
@@ -151,7 +158,6 @@ def test_json_of_nothing_is_an_empty_array() -> None:
 @pytest.mark.parametrize(
     ("output", "given_format", "chosen"),
     [
-        (None, None, "text"),
         ("-", None, "text"),
         ("-", "json", "json"),
         ("results", None, "text"),
@@ -160,30 +166,65 @@ def test_json_of_nothing_is_an_empty_array() -> None:
         ("results.NDJSON", None, "jsonl"),
         ("results.json", None, "json"),
         ("a.csv/results", None, "text"),
-        ("results.csv", "jsonl", "jsonl"),
+        ("results.dat", "jsonl", "jsonl"),
         ("/dev/fd/7", None, "text"),
     ],
 )
-def test_chooses_the_format(output: str | None, given_format: str | None, chosen: str) -> None:
+def test_chooses_the_format(output: str, given_format: str | None, chosen: str) -> None:
     """The user's word counts, then the file's suffix, then it is text."""
-    assert OutputConfig(output=output, format=given_format).chosen == chosen
+    [place] = OutputConfig(output=(output,), format=given_format).places
+
+    assert place.format == chosen
+
+
+def test_standard_output_is_the_place_where_none_is_named() -> None:
+    """Without an output there is one all the same, and `-` is another name for it."""
+    assert OutputConfig().places == OutputConfig(output=("-",)).places == (Place(path=None, format="text"),)
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("outputs", "given_format", "chosen"),
     [
-        (
-            {"output": "results.csv"},
-            f"output 'results.csv': no format has the suffix .csv; choose one with --format: {WITH_SUFFIXES}",
-        ),
-        ({"format": "xml"}, "format 'xml': choose one of text, jsonl, json"),
-        ({"output": ""}, "output is empty; give a file's path, or - for standard output"),
+        (("a.jsonl", "b.txt", "-"), None, ["jsonl", "text", "text"]),
+        (("a.jsonl", "-"), "json", ["jsonl", "json"]),
+        (("a.dat", "b.json"), "jsonl", ["jsonl", "json"]),
     ],
 )
-def test_refuses_a_format_that_is_none(config: dict[str, str], message: str) -> None:
-    """A suffix or a name that stands for no format is a usage error which says what there is."""
+def test_chooses_the_format_of_each(outputs: tuple[str, ...], given_format: str | None, chosen: list[str]) -> None:
+    """Several go by their suffixes; what is said for all is for the one whose suffix says nothing."""
+    config = OutputConfig(output=outputs, format=given_format)
+
+    assert [place.format for place in config.places] == chosen
+
+
+@pytest.mark.parametrize(
+    ("outputs", "given_format", "message"),
+    [
+        (
+            ("results.dat",),
+            None,
+            f"output 'results.dat': no format has the suffix .dat; choose one with --format: {WITH_SUFFIXES}",
+        ),
+        ((), "xml", f"format 'xml': choose one of {', '.join(FORMATS)}"),
+        (("",), None, "output is empty; give a file's path, or - for standard output"),
+        (("a.txt", "-", "b", "/dev/stdout"), None, "output to standard output: is there twice; leave one out"),
+        (("a.txt", "a.txt"), None, "output a.txt: is there twice; leave one out"),
+        (
+            ("a.txt", "b.json"),
+            "jsonl",
+            AMBIGUOUS.format(2, "there is none such"),
+        ),
+        (
+            ("a", "b.json", "-"),
+            "jsonl",
+            AMBIGUOUS.format(3, "there are 2 such"),
+        ),
+    ],
+)
+def test_refuses_a_format_that_is_none(outputs: tuple[str, ...], given_format: str | None, message: str) -> None:
+    """A suffix or a name that stands for no format, or for nobody knows which output, is a usage error."""
     with pytest.raises(UsageError) as refusal:
-        OutputConfig(output=config.get("output"), format=config.get("format"))
+        OutputConfig(output=outputs, format=given_format)
 
     assert str(refusal.value) == message
 
@@ -228,7 +269,7 @@ def write_all(config: OutputConfig, *records: Record) -> None:
 @pytest.mark.usefixtures("folder")
 def test_writes_a_file(records: list[Record]) -> None:
     """A new file has the records in the format of its suffix, never in colour."""
-    write_all(OutputConfig(output="out.txt"), *records)
+    write_all(OutputConfig(output=("out.txt",)), *records)
 
     assert Path("out.txt").read_bytes() == whole(Text(), *records)
 
@@ -239,7 +280,7 @@ def test_keeps_a_file_that_is_not_empty(records: list[Record]) -> None:
     Path("out.jsonl").write_text("precious")
 
     with pytest.raises(SinkError) as refusal:
-        open_output(OutputConfig(output="out.jsonl"))
+        open_output(OutputConfig(output=("out.jsonl",)))
 
     assert str(refusal.value) == "out.jsonl: is not empty; replace it with --overwrite, or choose another name"
     assert Path("out.jsonl").read_text() == "precious"
@@ -249,7 +290,7 @@ def test_keeps_a_file_that_is_not_empty(records: list[Record]) -> None:
 def test_replaces_a_file_only_when_the_run_begins(records: list[Record]) -> None:
     """With `overwrite` the old file is whole until the run begins, and gone then."""
     Path("out.json").write_bytes(b"x" * 1_000_000)
-    config = OutputConfig(output="out.json", overwrite=True)
+    config = OutputConfig(output=("out.json",), overwrite=True)
 
     open_output(config).close()
     untouched = Path("out.json").stat().st_size
@@ -264,8 +305,8 @@ def test_leaves_no_file_of_a_run_that_never_began() -> None:
     """A run that is refused after its output was opened leaves no empty file; one that was there stays."""
     Path("there.txt").touch()
 
-    open_output(OutputConfig(output="new.txt")).close()
-    open_output(OutputConfig(output="there.txt")).close()
+    open_output(OutputConfig(output=("new.txt",))).close()
+    open_output(OutputConfig(output=("there.txt",))).close()
 
     assert [path.name for path in Path().iterdir()] == ["there.txt"]
 
@@ -275,7 +316,7 @@ def test_follows_a_link_to_a_file_that_is_not_there_yet(records: list[Record]) -
     """An output may be a link."""
     Path("out.json").symlink_to("target")
 
-    write_all(OutputConfig(output="out.json"))
+    write_all(OutputConfig(output=("out.json",)))
 
     assert Path("target").read_bytes() == b"[]\n"
 
@@ -295,7 +336,7 @@ def test_says_what_cannot_be_opened(path: str, message: str) -> None:
     Path("file").touch()
 
     with pytest.raises(SinkError) as refusal:
-        open_output(OutputConfig(output=path, format="text"))
+        open_output(OutputConfig(output=(path,), format="text"))
 
     assert str(refusal.value) == message
 
@@ -306,7 +347,7 @@ def test_says_that_a_file_may_not_be_written() -> None:
     Path("out.txt").touch(mode=0o400)
 
     with ordinary(), pytest.raises(SinkError, match=r"out\.txt: permission denied; choose a place"):
-        open_output(OutputConfig(output="out.txt"))
+        open_output(OutputConfig(output=("out.txt",)))
 
 
 @pytest.mark.usefixtures("folder")
@@ -317,17 +358,44 @@ def test_never_writes_to_its_input() -> None:
     status = Path("list").stat()
 
     with pytest.raises(SinkError) as refusal:
-        open_output(OutputConfig(output="link.txt", overwrite=True), inputs=frozenset({(status.st_dev, status.st_ino)}))
+        open_output(
+            OutputConfig(output=("link.txt",), overwrite=True), inputs=frozenset({(status.st_dev, status.st_ino)})
+        )
 
     assert str(refusal.value) == "link.txt: is also an input; choose another file with --output"
     assert Path("list").read_text() == "http://example.com/\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("other", ["./one.txt", "link.json", "hard.jsonl"])
+def test_never_writes_two_outputs_into_one_file(other: str) -> None:
+    """Whatever its names: it is refused, and no file is left that was not there."""
+    Path("link.json").symlink_to("one.txt")
+    Path("there.txt").touch()
+    Path("hard.jsonl").hardlink_to("there.txt")
+    first = "there.txt" if other == "hard.jsonl" else "one.txt"
+
+    with pytest.raises(SinkError) as refusal:
+        open_outputs(OutputConfig(output=(first, other)))
+
+    assert str(refusal.value) == f"{other}: is the same file as another output; choose another one"
+    assert not Path("one.txt").exists()
+
+
+def test_two_outputs_may_be_no_file(records: list[Record]) -> None:
+    """Nothing spoils /dev/null."""
+    outputs = open_outputs(OutputConfig(output=("/dev/null", "/dev/../dev/null"), format=None))
+
+    for output in outputs:
+        output.close()
+    assert len(outputs) == 2
 
 
 def test_writes_to_an_inherited_descriptor(records: list[Record]) -> None:
     """`-o >(gzip)` names a descriptor that is open already, which is ours to copy and not to close."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        write_all(OutputConfig(output=f"/dev/fd/{theirs.fileno()}", format="jsonl"), records[1])
+        write_all(OutputConfig(output=(f"/dev/fd/{theirs.fileno()}",), format="jsonl"), records[1])
 
         assert ours.recv(1 << 16) == whole(JsonLines(), records[1])
         assert os.fstat(theirs.fileno())
@@ -351,11 +419,11 @@ WRITE_STDOUT = """
 import sys, threading
 from fetcher.errors import SinkError
 from fetcher.sinks.config import OutputConfig
-from fetcher.sinks.outputs import open_output
+from fetcher.sinks.outputs import open_outputs
 
 try:
     inputs = {tuple(map(int, pair.split(":"))) for pair in sys.argv[1:]}
-    output = open_output(OutputConfig(format="json"), inputs=frozenset(inputs))
+    [output] = open_outputs(OutputConfig(format="json"), inputs=frozenset(inputs))
     output.begin()
     output.end(threading.Event())
     output.close()
@@ -443,7 +511,7 @@ def test_a_full_disk_keeps_whole_records_only(tmp_path: Path, format_: str) -> N
     """What a file could not take of a record is taken back, and an array is closed all the same."""
     path = tmp_path / "out"
     records = [replace(record_of(unsent_result()), index=index) for index in range(50)]
-    output = open_output(OutputConfig(output=str(path), format=format_))
+    output = open_output(OutputConfig(output=(str(path),), format=format_))
     assert isinstance(output, ByteOutput)
 
     error = fail(output, records)
@@ -681,7 +749,7 @@ def test_a_large_record_is_written_in_its_place(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_nothing_of_a_large_record(tmp_path: Path) -> None:
     """What it had taken of it is cut off again; what was before it stays, and the array is closed."""
     path = tmp_path / "out.json"
-    output = open_output(OutputConfig(output=str(path)))
+    output = open_output(OutputConfig(output=(str(path),)))
     assert isinstance(output, ByteOutput)
     small = replace(record_of(unsent_result()), url="x")
     large = make_record(reply(b"x" * LARGE, b"text/plain"), RecordConfig(), whole=False)
@@ -726,6 +794,6 @@ def test_writes_a_large_record_from_where_it_is(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     large = replace(record_of(unsent_result()), url="x" * 5_000_000)
 
-    write_all(OutputConfig(output=str(path)), large)
+    write_all(OutputConfig(output=(str(path),)), large)
 
     assert path.read_bytes() == encode(large) + b"\n"

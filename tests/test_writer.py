@@ -22,9 +22,10 @@ from fetcher.sinks.files import Descriptor, Function
 from fetcher.sinks.formats import SINKS
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
-from fetcher.sinks.outputs import ByteOutput, open_output
+from fetcher.sinks.outputs import ByteOutput
 from fetcher.sinks.protocol import Output, Said, Sink
 from fetcher.sinks.writer import BUFFER, Writer
+from tests.opening import open_output
 from tests.samples import BODY, reply, sample_result, unsent_result
 
 PATIENCE = 10.0
@@ -117,7 +118,7 @@ class Gate:
 def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix: str) -> None:
     """What is put is written, in its order, and closed well-formed; the bytes of the bodies are told."""
     path = tmp_path / f"out.{suffix}"
-    config = OutputConfig(output=str(path))
+    config = OutputConfig(output=(str(path),))
     results = [numbered(index, sample_result()) for index in range(1_000)]
     writing = writer(ear, open_output(config))
 
@@ -125,7 +126,7 @@ def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix:
         writing.put(result)
     closed = writing.close()
 
-    sink = SINKS[config.chosen].make(False)
+    sink = SINKS[config.places[0].format].make(False)
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert closed
     assert path.read_bytes() == b"".join(said)
@@ -186,7 +187,9 @@ def test_holds_no_more_than_a_buffer_before_it_writes(ear: Ear) -> None:
 def test_writes_to_every_output(tmp_path: Path, ear: Ear) -> None:
     """Two outputs have the same records, each in its format."""
     lines, array = tmp_path / "out.jsonl", tmp_path / "out.json"
-    writing = writer(ear, open_output(OutputConfig(output=str(lines))), open_output(OutputConfig(output=str(array))))
+    writing = writer(
+        ear, open_output(OutputConfig(output=(str(lines),))), open_output(OutputConfig(output=(str(array),)))
+    )
 
     for index in range(10):
         writing.put(numbered(index))
@@ -199,7 +202,7 @@ def test_writes_to_every_output(tmp_path: Path, ear: Ear) -> None:
 def test_writes_large_bodies_as_it_writes_small_ones(tmp_path: Path, ear: Ear, suffix: str) -> None:
     """In their place, byte for byte what the record is when it is made whole, to every output."""
     paths = tmp_path / f"one.{suffix}", tmp_path / f"other.{suffix}"
-    configs = [OutputConfig(output=str(path)) for path in paths]
+    configs = [OutputConfig(output=(str(path),)) for path in paths]
     results = [
         numbered(0),
         numbered(1, reply("\U0001f600".encode() + b"x" * LARGE, b"text/plain")),
@@ -246,7 +249,7 @@ def test_closing_without_results_is_well_formed(tmp_path: Path, ear: Ear) -> Non
     """A run without entries leaves an empty array."""
     path = tmp_path / "out.json"
 
-    assert writer(ear, open_output(OutputConfig(output=str(path)))).close(PATIENCE)
+    assert writer(ear, open_output(OutputConfig(output=(str(path),)))).close(PATIENCE)
 
     assert path.read_bytes() == b"[]\n"
     assert ear.batches == []
@@ -276,7 +279,7 @@ def test_abandons_a_reader_that_does_not_read(tmp_path: Path, ear: Ear) -> None:
     """The second interrupt ends the thread although a pipe is full, and closes the array in the file."""
     path = tmp_path / "out.json"
     reader, stalled = pipe(JsonLines())
-    writing = writer(ear, open_output(OutputConfig(output=str(path))), stalled)
+    writing = writer(ear, open_output(OutputConfig(output=(str(path),))), stalled)
     body = reply(b"x" * 200_000, b"text/plain")
     for index in range(50):
         writing.put(numbered(index, body))
@@ -404,7 +407,7 @@ def test_a_full_disk_is_reported_once_and_the_others_go_on(tmp_path: Path, ear: 
     """One output that fails is named, and takes nothing more; the other has every record."""
     path = tmp_path / "out.jsonl"
     full = ByteOutput(JsonLines(), Descriptor(os.open("/dev/full", os.O_WRONLY), "/dev/full", owned=True))
-    writing = writer(ear, full, open_output(OutputConfig(output=str(path))))
+    writing = writer(ear, full, open_output(OutputConfig(output=(str(path),))))
 
     writing.put(numbered(0))
     ear.until(lambda: bool(ear.errors))
@@ -438,7 +441,7 @@ def test_our_bug_in_a_record_costs_no_other_record(tmp_path: Path, ear: Ear, mon
 
     monkeypatch.setattr("fetcher.sinks.writer.make_record", make)
     path = tmp_path / "out.jsonl"
-    writing = writer(ear, open_output(OutputConfig(output=str(path))))
+    writing = writer(ear, open_output(OutputConfig(output=(str(path),))))
 
     writing.put(numbered(0))
     writing.put(numbered(1, reply(b"abc")))
@@ -482,7 +485,7 @@ def test_a_loop_that_is_gone_ends_nothing(tmp_path: Path) -> None:
         raise RuntimeError("Event loop is closed")
 
     path = tmp_path / "out.json"
-    writing = Writer([open_output(OutputConfig(output=str(path)))], CONFIG, gone, gone)
+    writing = Writer([open_output(OutputConfig(output=(str(path),)))], CONFIG, gone, gone)
 
     for index in range(3):
         writing.put(numbered(index))
@@ -495,7 +498,7 @@ def test_replaces_the_old_file_when_it_begins(tmp_path: Path, ear: Ear) -> None:
     """The file that `overwrite` gave up is emptied by the writer, and not before."""
     path = tmp_path / "out.json"
     path.write_bytes(b"x" * 1_000)
-    output = open_output(OutputConfig(output=str(path), overwrite=True))
+    output = open_output(OutputConfig(output=(str(path),), overwrite=True))
     before = path.stat().st_size
 
     writing = writer(ear, output)

@@ -32,7 +32,7 @@ from fetcher.model import IDEMPOTENT, Request, Url
 from fetcher.policy import CURABLE, REFUSALS, UNSENT, first_job
 from fetcher.robots import PATH
 from fetcher.settings import Settings
-from fetcher.sinks.config import OutputConfig
+from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import sentence
 from fetcher.sources.reader import Feed
 from fetcher.terminal import WIDTH, Pen, counted, escaped, is_terminal
@@ -167,9 +167,9 @@ class Entries:
         yield Row("body", "none" if request.body is None else counted(len(request.body), "byte"))
         host = url.origin.host
         yield Row("host", f"{host}, port {url.origin.port}")
-        table = self._hosts.find(host)
         if self._proxies:
             yield Row("proxy", self._proxies.told(url.origin))
+        table = self._hosts.find(host)
         if table is not None:
             where = "" if self._config is None else f"{self._config}: "
             yield Row("its table", [f'{where}[hosts."{self._hosts.name(host)}"]'])
@@ -222,7 +222,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield Row("names", _names(settings))
     yield Row("robots.txt", "is asked for before and kept to" if settings.robots else "is not asked for")
     yield Row("body", f"up to {Size().write(settings.max_size)}" if settings.max_size else "of any size")
-    yield Row("output", _output(output))
+    for place in output.places:
+        yield Row("output", _output(place, output.overwrite))
     yield Row("exit status", f"1 if more than {settings.max_failures} fail (--fail-on {','.join(settings.fail_on)})")
     yield Row("said", said.words or "nothing: all is as afetch --help has it")
 
@@ -289,18 +290,18 @@ def _names(settings: Settings) -> str:
     return ", ".join(told)
 
 
-def _output(output: OutputConfig) -> str:
+def _output(place: Place, overwrite: bool) -> str:
     """Format and place, and whether the place would be refused, without touching it."""
-    if output.path is None:
-        return f"{output.chosen} on standard output"
-    path = Path(output.path)
-    told = f"{output.chosen} in {path}"
+    if place.path is None:
+        return f"{place.format} on standard output"
+    path = Path(place.path)
+    told = f"{place.format} in {path}"
     try:
         if path.is_dir():
             return f"{told}, which is a directory: refused"
         if path.is_file() and path.stat().st_size:
             return (
-                f"{told}, which is replaced" if output.overwrite else f"{told}, refused without --overwrite: not empty"
+                f"{told}, which is replaced" if overwrite else f"{told}, refused without --overwrite: not empty"
             )
         return told if path.parent.is_dir() else f"{told}, refused: there is no {path.parent}"
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from fetcher.screen import ScreenConfig
 from fetcher.settings import Settings
 from fetcher.sinks.chosen import Chosen
 from fetcher.sinks.config import OutputConfig
-from fetcher.sinks.outputs import open_output
+from fetcher.sinks.outputs import open_outputs
 from fetcher.sinks.protocol import Output
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
@@ -116,24 +116,26 @@ class Conductor:
         return self._end()
 
     def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> list[Output]:
-        """Where records go: the output, and behind it what is to be remembered of them."""
-        colour = output.path is None and is_terminal(1) and not os.environ.get("NO_COLOR")
+        """Where records go: the outputs, and behind them what is to be remembered of them."""
+        shown = any(place.path is None for place in output.places)
+        colour = shown and is_terminal(1) and not os.environ.get("NO_COLOR")
         # On one terminal the results are printed above the bar, by whoever draws it.
-        shared = output.path is None and same_terminal()
-        place = open_output(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
-        if output.cache is None:
-            return [place]
+        shared = shown and same_terminal()
+        places = open_outputs(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
         if output.changed_only:
-            place = Chosen(place, lambda record: record.change in CHANGES)
+            places = [Chosen(place, lambda record: record.change in CHANGES) for place in places]
+        if output.cache is None:
+            return places
         try:
             # Imported here, so that only who asks for it pays for it.
             from fetcher.cache import Cache
 
             self._cache = Cache(output.cache)
         except BaseException:
-            place.close()
+            for place in places:
+                place.close()
             raise
-        return [place, self._cache.learning([place])]
+        return [*places, self._cache.learning(places)]
 
     def _warn(self) -> None:
         if self._settings.insecure:

@@ -10,6 +10,23 @@ from fetcher.sinks.formats import SINKS
 
 FORMATS = tuple(SINKS)
 
+STANDARD_OUTPUT = frozenset({"-", "/dev/stdout"})
+"""Names that are no file's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """
+    One place that records go to.
+
+    Attributes:
+        path: The file's; None for standard output.
+        format: One of `FORMATS`.
+    """
+
+    path: str | None
+    format: str
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
@@ -17,14 +34,15 @@ class OutputConfig:
     Where records go, and how.
 
     Attributes:
-        output: A file's path; `-` or None is standard output.
-        format: One of `FORMATS`; None goes by the path's suffix, and is text where that has none.
-        overwrite: Replace a file that is not empty.
+        output: Paths of files, all of which get every record; `-` is standard output, and so is none at all.
+        format: One of `FORMATS`; None goes by each path's suffix, and is text where that has none. With several
+            outputs it is that of the one whose suffix says nothing.
+        overwrite: Replace files that are not empty.
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
     """
 
-    output: str | None = None
+    output: tuple[str, ...] = ()
     format: str | None = None
     overwrite: bool = False
     cache: str | None = None
@@ -33,32 +51,60 @@ class OutputConfig:
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in SINKS:
             raise UsageError(f"format {self.format!r}: choose one of {', '.join(FORMATS)}")
-        if self.output == "":
+        if "" in self.output:
             raise UsageError("output is empty; give a file's path, or - for standard output")
         if self.cache == "":
             raise UsageError("cache is empty; give a folder's path")
         if self.changed_only and self.cache is None:
             raise UsageError("changed_only without a cache: nothing is known to have changed; give --cache DIR")
-        # It raises for a suffix that stands for no format.
-        _ = self.chosen
+        paths = [place.path for place in self.places]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise UsageError(f"output {path or 'to standard output'}: is there twice; leave one out")
 
     @property
-    def path(self) -> str | None:
-        """The file's path; None for standard output."""
-        return None if self.output in {None, "-", "/dev/stdout"} else self.output
+    def places(self) -> tuple[Place, ...]:
+        """
+        Where records go, at least one.
 
-    @property
-    def chosen(self) -> str:
-        """The format that is written: one of `FORMATS`."""
-        if self.format is not None:
-            return self.format
-        suffix = PurePath(self.path or "").suffix.lower()
-        if not suffix:
-            return "text"
-        for name, format_ in SINKS.items():
-            if suffix in format_.suffixes:
-                return name
-        known = ", ".join(f"{name} ({', '.join(format_.suffixes)})" for name, format_ in SINKS.items())
-        raise UsageError(
-            f"output {self.output!r}: no format has the suffix {suffix}; choose one with --format: {known}"
-        )
+        Raises:
+            UsageError: A suffix stands for no format, or nobody can tell which output `format` is for.
+        """
+        paths = [None if path in STANDARD_OUTPUT else path for path in self.output] or [None]
+        said = self.format
+        if said is None:
+            return tuple(Place(path=path, format=_by_suffix(path)) for path in paths)
+        if len(paths) == 1:
+            return (Place(path=paths[0], format=said),)
+        silent = [path for path in paths if _suffixed(path) is None]
+        if len(silent) != 1:
+            found = f"there are {len(silent)} such" if silent else "there is none such"
+            raise UsageError(
+                f"format {said} with {len(paths)} outputs is that of the one without a suffix that says it, and "
+                f"{found}; leave --format out, and name files by their formats: {_known()}"
+            )
+        return tuple(Place(path=path, format=_suffixed(path) or said) for path in paths)
+
+
+def _by_suffix(path: str | None) -> str:
+    suffix = _suffix(path)
+    if not suffix:
+        return "text"
+    found = _suffixed(path)
+    if found is None:
+        raise UsageError(f"output {path!r}: no format has the suffix {suffix}; choose one with --format: {_known()}")
+    return found
+
+
+def _suffixed(path: str | None) -> str | None:
+    """The format that a path's suffix stands for."""
+    suffix = _suffix(path)
+    return next((name for name, format_ in SINKS.items() if suffix in format_.suffixes), None)
+
+
+def _suffix(path: str | None) -> str:
+    return PurePath(path or "").suffix.lower()
+
+
+def _known() -> str:
+    return ", ".join(f"{name} ({', '.join(format_.suffixes)})" for name, format_ in SINKS.items())

@@ -12,7 +12,7 @@ from threading import Event
 
 from fetcher.errors import SinkError
 from fetcher.record import Record
-from fetcher.sinks.config import OutputConfig
+from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS
 from fetcher.sinks.protocol import Output, Said, Sink
@@ -23,15 +23,15 @@ _DESCRIPTOR = re.compile(r"/dev/fd/(\d{1,9})")
 _MODE = 0o666
 
 
-def open_output(
+def open_outputs(
     config: OutputConfig,
     *,
     inputs: frozenset[tuple[int, int]] = frozenset(),
     write: Callable[[bytes], None] | None = None,
     colour: bool = False,
-) -> Output:
+) -> list[Output]:
     """
-    The output that `config` names, opened; nothing in it is touched before it is begun.
+    The outputs that `config` names, opened; nothing in them is touched before they are begun.
 
     Args:
         inputs: Device and inode of what is read (`Feed.files`): no output may be one of them.
@@ -39,12 +39,58 @@ def open_output(
         colour: Standard output is a terminal that shows colours.
 
     Raises:
-        SinkError: It cannot be written, is not empty, or is an input; the text names it and the way out.
+        SinkError: One cannot be written, is not empty, or is an input or another output; the text names it and the
+            way out.
     """
-    format_ = SINKS[config.chosen]
-    if config.path is not None:
-        return ByteOutput(format_.make(False), _open_file(config.path, config.overwrite, inputs))
-    destination = Function(write) if write is not None else _standard_output(inputs)
+    taken = Taken(inputs)
+    outputs: list[Output] = []
+    try:
+        for place in config.places:
+            # Not all at once: those before one that fails are to be closed.
+            outputs.append(_open(place, config, taken, write, colour))  # noqa: PERF401
+    except BaseException:
+        for output in outputs:
+            output.close()
+        raise
+    return outputs
+
+
+class Taken:
+    """
+    Files that no further output may be: one that reads what it writes never ends, two in one file spoil it.
+
+    Args:
+        inputs: Device and inode of what is read.
+    """
+
+    def __init__(self, inputs: frozenset[tuple[int, int]]) -> None:
+        self._inputs = inputs
+        self._outputs: set[tuple[int, int]] = set()
+
+    def take(self, descriptor: int, name: str) -> None:
+        """
+        Take one more.
+
+        Raises:
+            SinkError: It is taken.
+        """
+        status = os.fstat(descriptor)
+        file = status.st_dev, status.st_ino
+        if file in self._inputs:
+            raise SinkError(f"{name}: is also an input; choose another file with --output")
+        if file in self._outputs:
+            raise SinkError(f"{name}: is the same file as another output; choose another one")
+        if stat.S_ISREG(status.st_mode):
+            self._outputs.add(file)
+
+
+def _open(
+    place: Place, config: OutputConfig, taken: Taken, write: Callable[[bytes], None] | None, colour: bool
+) -> Output:
+    format_ = SINKS[place.format]
+    if place.path is not None:
+        return ByteOutput(format_.make(False), _open_file(place.path, config.overwrite, taken))
+    destination = Function(write) if write is not None else _standard_output(taken)
     return ByteOutput(format_.make(colour), destination)
 
 
@@ -105,24 +151,24 @@ class ByteOutput:
             self._waiting += len(piece) if isinstance(piece, bytes) else piece.held
 
 
-def _standard_output(inputs: frozenset[tuple[int, int]]) -> Descriptor:
+def _standard_output(taken: Taken) -> Descriptor:
     if sys.__stdout__ is None:
         # It was closed when we were started: 1 is something else by now.
         raise SinkError(sentence(STANDARD_OUTPUT, OSError(errno.EBADF, os.strerror(errno.EBADF))))
     try:
-        _check_apart(1, STANDARD_OUTPUT, inputs)
+        taken.take(1, STANDARD_OUTPUT)
         return Descriptor(1, STANDARD_OUTPUT)
     except OSError as error:
         raise SinkError(sentence(STANDARD_OUTPUT, error)) from error
 
 
-def _open_file(path: str, overwrite: bool, inputs: frozenset[tuple[int, int]]) -> Descriptor:
+def _open_file(path: str, overwrite: bool, taken: Taken) -> Descriptor:
     try:
         descriptor, made = _opened(path)
     except (OSError, ValueError) as error:
         raise SinkError(sentence(path, error) if isinstance(error, OSError) else f"{path!r}: {error}") from error
     try:
-        _check_apart(descriptor, path, inputs)
+        taken.take(descriptor, path)
         filled = _filled(descriptor, path, overwrite)
         return Descriptor(descriptor, path, owned=True, empty=filled, made=path if made else None)
     except BaseException:
@@ -151,9 +197,3 @@ def _filled(descriptor: int, path: str, overwrite: bool) -> bool:
     if filled and not overwrite:
         raise SinkError(f"{path}: is not empty; replace it with --overwrite, or choose another name")
     return filled
-
-
-def _check_apart(descriptor: int, name: str, inputs: frozenset[tuple[int, int]]) -> None:
-    status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino) in inputs:
-        raise SinkError(f"{name}: is also an input; choose another file with --output")

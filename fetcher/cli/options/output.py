@@ -22,8 +22,9 @@ output_options = group(
         "--output",
         room=OutputConfig,
         type=FilePath(),
+        multiple=True,
         metavar="FILE",
-        help="Where the records go, instead of standard output (which - is, too).",
+        help="Where the records go, instead of standard output (which - is, too). Repeatable: each gets them all.",
     ),
     setting(
         "-f",
