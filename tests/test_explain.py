@@ -88,7 +88,7 @@ The run
   refused        429, or 503 with Retry-After, up to 10 times an entry: the host
                  is left alone a while, then gets less at once
   unconnected    20 failures in a row take an origin out
-  no network     is waited for, up to 5m
+  no network     is waited for, up to 1m
   redirects      up to 10 are followed
   connections    are kept for 15s
   names          are looked up by aiodns, and the system where that has trouble,
