@@ -13,11 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetcher.errors import ErrorKind, SourceError
+from fetcher.errors import ErrorKind, SourceError, UsageError
 from fetcher.model import Request
 from fetcher.sources import jsonl, tabular
 from fetcher.sources.config import InputFormat, SourceConfig
 from fetcher.sources.formats import Intake
+from fetcher.sources.iterable import from_iterable
 from fetcher.sources.lines import LineParser
 from fetcher.sources.rows import KEYS, RowMaker
 
@@ -130,6 +131,16 @@ def test_a_row_stands_above_the_run() -> None:
     assert (first.method, first.body, str(first.url)) == ("PUT", b"run", "http://h.example/?a=1")
     assert (second.method, second.body, str(second.url)) == ("PATCH", b"1", "http://h.example/?a=1&b=2")
     assert second.headers == (("Content-Type", "application/json"),)
+
+
+def test_a_body_is_not_sent_by_asking() -> None:
+    """Where the run asks with HEAD a row with a body needs its own method; what is wrong says HEAD, too."""
+    text = '{"url": "http://h.example/", "json": 1}\n{"url": "http://h.example/", "json": 1, "method": "PUT"}'
+
+    wrong, right = read(text, "jsonl", method="head,get")
+
+    assert complaints([wrong]) == ["line 1: a body, which -X head,get does not send; give the row a 'method'"]
+    assert (wrong.method, right.method, right.fallback, right.body) == ("HEAD", "PUT", None, b"1")
 
 
 def test_null_is_nothing_said() -> None:
@@ -531,6 +542,12 @@ def test_a_list_of_lines_has_no_other_column() -> None:
     assert request.body == b'{"q": "{name}"}'
     with pytest.raises(SourceError, match="no column 'id', which --base-url asks for: it is a list of lines"):
         read("7", base_url="https://api.example.com/{id}")
+
+
+def test_a_program_has_no_columns() -> None:
+    """It puts its URLs together itself."""
+    with pytest.raises(UsageError, match="base_url has columns in it"):
+        from_iterable(["7"], SourceConfig(base_url="https://api.example.com/{id}"))
 
 
 # Formats

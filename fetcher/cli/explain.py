@@ -94,7 +94,7 @@ async def _tell_entries(sources: tuple[str, ...], settings: Settings, entries: E
                 count = request.index + 1
                 if settings.limit is None and count > SHOWN:
                     return count
-                paper.part(request.given, entries.rows(request))
+                paper.part(request.given or "(no URL)", entries.rows(request))
     finally:
         feed.close()
     return count

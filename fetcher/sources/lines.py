@@ -117,6 +117,9 @@ class LineParser:
 
     Args:
         headers: Sent with every request of the run: where they have a Content-Type, a body gets no other.
+
+    Attributes:
+        method: Of requests that do not say another.
     """
 
     def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
@@ -125,13 +128,13 @@ class LineParser:
         payload = payload_of(headers, data=config.data, data_json=config.data_json, form=config.form, part=config.range)
         self._body = payload.body
         self._headers = payload.headers
-        self._method, self._fallback = methods(config.method or ("GET" if self._body is None else "POST"))
+        self.method, self._fallback = methods(config.method or ("GET" if self._body is None else "POST"))
         self._base = (
             None if config.base_url is None or config.base_columns else config.base_url.strip().rstrip("/") + "/"
         )
         self._limit = config.limit
         # Most requests of most runs have nothing but a URL: they are made from three fields.
-        self._plain = self._method == "GET" and not self._headers and self._body is None and not self._query
+        self._plain = self.method == "GET" and not self._headers and self._body is None and not self._query
         self.index = 0
 
     @property
@@ -201,11 +204,11 @@ class LineParser:
         headers = self._headers if userinfo is None else (*self._headers, ("Authorization", basic(*_user(userinfo))))
         url = with_params(url, self._query if query is None else query)
         if self._fallback is None:
-            return Request(index, given, url, self._method, self._body, headers)
-        return Request(index, given, url, self._method, self._body, headers, fallback=self._fallback)
+            return Request(index, given, url, self.method, self._body, headers)
+        return Request(index, given, url, self.method, self._body, headers, fallback=self._fallback)
 
     def _malformed(self, index: int, given: str, why: str) -> Request:
-        return Request(index, given, None, self._method, None, (), Error(ErrorKind.INVALID_URL, why))
+        return Request(index, given, None, self.method, None, (), Error(ErrorKind.INVALID_URL, why))
 
 
 def _size(line: str) -> int:

@@ -82,6 +82,7 @@ class RowMaker:
         self.parser = parser
         self.column = config.url_column or URL
         self._method = config.method
+        self._asks = config.method is not None and methods(config.method)[1] is not None
         types = [value for name, value in headers if name.lower() == "content-type"]
         self._typed = bool(types)
         self._base = for_url("--base-url", (config.base_url or "").strip()) if config.base_columns else None
@@ -183,7 +184,7 @@ class RowMaker:
                 return _with_extra(self.parser.entry(target), extra)
             query = self._query.fill(row, own.query)
             templated = self._headers.fill(row)
-            body = own.body
+            body = self._own_body(own)
             if body is None and self._body is not None:
                 body = self._body.fill(row).encode("utf-8", "surrogateescape")
         except RowError as error:
@@ -215,7 +216,12 @@ class RowMaker:
         shown = masked(given[:SHOWN].strip(BLANKS)) + ("..." if len(given) > SHOWN else "")
         message = f"{place}: {why}" if place else why
         error = Error(ErrorKind.INVALID_REQUEST, message)
-        return Request(self.parser.skip(), shown, None, self._method or "GET", None, (), error, extra)
+        return Request(self.parser.skip(), shown, None, self.parser.method, None, (), error, extra)
+
+    def _own_body(self, own: Own) -> bytes | None:
+        if own.body is not None and own.method is None and self._asks:
+            raise RowError("a body, which -X head,get does not send; give the row a 'method'")
+        return own.body
 
     def _given(self, given: str) -> str:
         if not given:
