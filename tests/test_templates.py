@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -46,6 +46,8 @@ def test_other_braces_are_no_template(text: str) -> None:
 
 
 @given(TEXTS)
+@example(".")
+@example("..")
 def test_a_value_stays_one_segment_of_a_path(value: str) -> None:
     """Whatever it is: neither slash nor question mark nor dots leave their segment."""
     url = filled(for_url("--base-url", "https://h.example/items/{id}/x?q={id}#f"), id=value)
