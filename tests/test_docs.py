@@ -132,7 +132,7 @@ def test_record_page_has_the_fields_of_the_schema() -> None:
     fields = list(schema()["properties"])
 
     assert first_cells(section(read(DOCUMENTS[2]), "Fields")) == fields
-    listed = re.search(r"has the fields (.*?); the last", read(DOCUMENTS[1]), re.DOTALL)
+    listed = re.search(r"has the fields (.*?); `saved` is", read(DOCUMENTS[1]), re.DOTALL)
     assert listed
     assert re.findall(r"`(\w+)`", listed[1]) == fields
 
@@ -312,6 +312,10 @@ SHELL: dict[str, tuple[int, Check]] = {
     ),
     "Check every link of a folder": (0, lambda out, shop: {line[:3] for line in out.splitlines()} == {"200"}),
     "In CI, fail on servers' errors": (0, lambda out, shop: len(out.splitlines()) == 3),
+    "See what changed since the last time": (
+        0,
+        lambda out, shop: sorted(out.splitlines()) == [f"new\t{shop.url(path)}" for path in ("/", "/items/1")],
+    ),
     "Send the same form": (1, lambda out, shop: {json.loads(line)["method"] for line in out.splitlines()} == {"POST"}),
 }
 """What each recipe of README ends with and prints."""

@@ -346,8 +346,9 @@ def test_a_writer_waits_until_there_is_room_or_nobody_to_write_to(loop: NewLoop,
             connection = await connect(connector, silent.url())
             wire = cast("Wire", connection.protocol)
             await wire.drain()
-            while not wire.writing_paused:
-                cast("asyncio.Transport", connection.transport).write(bytes(2**20))
+            # More than the system's buffers for both ends take.
+            cast("asyncio.Transport", connection.transport).write(bytes(2**26))
+            assert wire.writing_paused
             waiting = asyncio.create_task(wire.drain())
             await asyncio.sleep(0)
             assert not waiting.done()
