@@ -40,6 +40,7 @@ DOCUMENTS = (
     ROOT / "docs/record.md",
     ROOT / "docs/curl.md",
     ROOT / "docs/lists.md",
+    ROOT / "docs/credentials.md",
 )
 
 BEGIN = "<!-- options: written by `python -m tests.test_docs` -->\n"
