@@ -395,6 +395,7 @@ SAMPLE = (
     "\n"
     "#HttpOnly_.example.com\tTRUE\t/\tTRUE\t4102444800\tsid\ta=b c\n"
     "www.example.com\tFALSE\t/x\tFALSE\t0\tsession\t\n"
+    "::1\tFALSE\t/\tFALSE\t0\tsix\t6\n"
 )
 
 
@@ -409,6 +410,7 @@ def test_a_file_is_read_and_written_as_it_is(tmp_path: Path) -> None:
     assert cookies == [
         Cookie("sid", "a=b c", "example.com", False, "/", True, 4102444800.0, True),
         Cookie("session", "", "www.example.com", True, "/x"),
+        Cookie("six", "6", "::1", True, "/"),
     ]
     assert path.read_text() == HEAD + SAMPLE.partition("\n\n")[2]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

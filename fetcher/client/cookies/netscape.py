@@ -143,10 +143,9 @@ def check_place(path: str, option: str) -> None:
 
 
 def _line(cookie: Cookie) -> str:
-    name = "[" + cookie.domain + "]" if ":" in cookie.domain else cookie.domain
     return "\t".join(
         (
-            f"{HTTP_ONLY if cookie.http_only else ''}{'' if cookie.host_only else '.'}{name}",
+            f"{HTTP_ONLY if cookie.http_only else ''}{'' if cookie.host_only else '.'}{cookie.domain}",
             "FALSE" if cookie.host_only else "TRUE",
             cookie.path,
             "TRUE" if cookie.secure else "FALSE",
