@@ -456,7 +456,7 @@ def test_a_line_of_garbage_is_told_of_without_a_word_of_it(tmp_path: Path, line:
     path = tmp_path / "jar.txt"
     path.write_text(f"{SAMPLE}{line}\n")
 
-    with pytest.raises(UsageError, match=r"--cookie: .*/jar\.txt, line 5: not a cookie") as told:
+    with pytest.raises(UsageError, match=r"--cookie: .*/jar\.txt, line 6: not a cookie") as told:
         load(str(path), "--cookie")
 
     assert "s3cret" not in str(told.value)
