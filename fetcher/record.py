@@ -82,8 +82,8 @@ class Try(Struct, frozen=True):
         str | None,
         Meta(
             description="`retry`: our own backoff; `retry-after`: the server's wish; `refused`: it wanted less, and "
-            "did not say when; `fallback`: a GET in place of a HEAD that was refused. `retry-after-max` at the last: it "
-            "wished for longer than is waited."
+            "did not say when; `fallback`: a GET in place of a HEAD that was refused. `retry-after-max` at the last: "
+            "it wished for longer than is waited."
         ),
     ]
 

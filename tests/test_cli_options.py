@@ -131,8 +131,6 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--insecure-host", "a.test", "--insecure-host", "b.test"], ClientConfig, "insecure_hosts", ("a.test", "b.test")),
     (["--system-certs"], ClientConfig, "system_certs", True),
     (["--cert", "me.pem"], ClientConfig, "cert", "me.pem"),
-    (["--cert", "me.pem", "--key", "me.key"], ClientConfig, "key", "me.key"),
-    (["--cert", "me.pem", "--key-password", "x y"], ClientConfig, "key_password", "x y"),
     (["-x", "socks5://p:1"], ClientConfig, "proxy", "socks5://p:1"),
     (["--no-env"], ClientConfig, "no_env", True),
     (["--keepalive", "3"], ClientConfig, "keepalive", 3.0),
@@ -172,7 +170,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--fail-fast"], VerdictConfig, "fail_fast", True),
     (["-o", "out.json", "--output", "-"], OutputConfig, "output", ("out.json", "-")),
     (["--cache", "seen"], OutputConfig, "cache", "seen"),
-    (["--cache", "seen", "--changed-only"], OutputConfig, "changed_only", True),
+    (["--fields", "url,timings.dns"], OutputConfig, "fields", ("url", "timings.dns")),
     (["-f", "json"], OutputConfig, "format", "json"),
     (["--json"], OutputConfig, "format", "jsonl"),
     (["--json", "-f", "jsonl"], OutputConfig, "format", "jsonl"),
@@ -182,6 +180,34 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["-q"], ScreenConfig, "quiet", True),
     (["-v"], ScreenConfig, "verbose", True),
 ]
+
+
+PAIRED: list[tuple[list[str], type, dict[str, Any]]] = [
+    (["--cert", "me.pem", "--key", "me.key"], Settings, {"cert": "me.pem", "key": "me.key"}),
+    (["--cert", "me.pem", "--key-password", "x y"], Settings, {"cert": "me.pem", "key_password": "x y"}),
+    (["--cache", "seen", "--changed-only"], OutputConfig, {"cache": "seen", "changed_only": True}),
+]
+"""Options that mean something only beside another."""
+
+
+@pytest.mark.parametrize(("arguments", "kind", "fields"), PAIRED, ids=lambda part: str(part))
+def test_an_option_that_needs_another_is_a_field_beside_it(
+    launched: Launched, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kind: type, fields: dict[str, Any]
+) -> None:
+    """Both are set, on the command line and as variables, and alone the second is refused."""
+    together = main([*arguments, "x"])
+    by_options = launched.settings, launched.output
+    for name, value in fields.items():
+        monkeypatch.setenv(f"AFETCH_{name.upper()}", "1" if value is True else value)
+    main(["x"])
+    by_variables = launched.settings, launched.output
+    monkeypatch.delenv(f"AFETCH_{next(iter(fields)).upper()}")
+    alone = main(["x"])
+
+    assert together == ExitStatus.OK
+    assert by_options == by_variables
+    assert kind(**fields) in by_options
+    assert alone == ExitStatus.UNUSABLE
 
 
 @pytest.mark.parametrize(("arguments", "room", "name", "value"), MEANINGS, ids=lambda part: str(part))
@@ -240,7 +266,7 @@ def test_a_variable_or_a_key_means_the_same(
 
 def test_every_setting_has_a_meaning() -> None:
     """An option that is not among the meanings above would be tried nowhere."""
-    tried = {name for arguments, *_ in MEANINGS for name in arguments if name.startswith("-")}
+    tried = {name for arguments, *_ in (*MEANINGS, *PAIRED) for name in arguments if name.startswith("-")}
 
     for param in command.params:
         if isinstance(param, Setting | Alias):

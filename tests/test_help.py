@@ -25,6 +25,7 @@ GROUPS = [
     "Redirects",
     "Connection",
     "Output",
+    "Again",
     "Screen",
     "Verdict",
     "Setup",

@@ -20,16 +20,16 @@ from fetcher.client.config import ClientConfig
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
-from fetcher.client.phases import PHASES, Phases, ProxyPhases
-from fetcher.client.reply import Reply, Wire
-from fetcher.client.request_heads import RequestHeads
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver, refuse_literal
 from fetcher.client.names.tally import Lookups
+from fetcher.client.phases import PHASES, Phases, ProxyPhases
+from fetcher.client.reply import Reply, Wire
+from fetcher.client.request_heads import RequestHeads
 from fetcher.client.throttle import Throttle
-from fetcher.client.uploads import Upload, Uploads
 from fetcher.client.tls import Trust
 from fetcher.client.tunnel import CREDENTIALS_WANTED, TunnelError, Way, unwelcome
+from fetcher.client.uploads import Upload, Uploads
 from fetcher.errors import ErrorKind
 from fetcher.hosts import Hosts
 from fetcher.model import IDEMPOTENT, Error, Form, Hop, Job, Origin, Timings

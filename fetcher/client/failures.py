@@ -25,7 +25,6 @@ from fetcher.model import Error
 
 KINDS: dict[type[BaseException], ErrorKind] = {
     BlockedError: ErrorKind.BLOCKED,
-    BlockedError: ErrorKind.BLOCKED,
     LookupFailedError: ErrorKind.DNS,
     socket.gaierror: ErrorKind.DNS,
     socket.herror: ErrorKind.DNS,

@@ -56,9 +56,7 @@ __all__ = [
     "head_parser",
 ]
 
-WAYLESS = frozenset(
-    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
-)
+WAYLESS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
 """What a family that this machine does not have fails with, or an address of a link without the link."""
 
 _NUMBERS = re.compile(r"\[Errno (\d+)\]")
