@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import jsonschema
 import pytest
+from trustme import CA
 
 from fetcher import __version__
 from fetcher.cli.main import command
@@ -28,9 +29,9 @@ from fetcher.errors import ErrorKind
 from fetcher.policy import CURABLE
 from fetcher.record import schema
 from fetcher.sources.rows import KEYS
-from tests.conftest import COMMAND, Afetch, clean_environment
+from tests.conftest import COMMAND, Afetch, MakeNginx, clean_environment
 from tests.proxy_servers import running, tinyproxy
-from tests.servers import Site
+from tests.servers import Authority, Site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -323,6 +324,8 @@ SHELL: dict[str, tuple[int, Check]] = {
 
 ENDLESS = "Fetch what is added to a list"
 
+CLIENT, CLIENT_URL = "Show a certificate of your own", "https://internal.example.com/"
+
 PROXY, PROXY_HOST = "Go through a proxy", "proxy.example.com:3128"
 
 
@@ -365,11 +368,35 @@ def test_recipe_for_a_proxy_goes_through_one(shop: Site, afetch: Afetch, tmp_pat
     assert all("tinyproxy" in dict(request.headers)["Via"] for request in shop.log)
 
 
+def test_recipe_for_a_certificate_shows_it(nginx: MakeNginx, authority: Authority, shop: Site, afetch: Afetch) -> None:
+    """An nginx that wants a certificate of its clients, and has one of a private authority itself."""
+    folder = afetch.folder
+    mine = CA()
+    me = mine.issue_cert("me@example.com")
+    me.cert_chain_pems[0].write_to_path(folder / "me.pem")
+    me.private_key_pem.write_to_path(folder / "me.key")
+    mine.cert_pem.write_to_path(folder / "clients.pem")
+    (folder / "authority.pem").write_bytes(authority.ca_file.read_bytes())
+    server = nginx(
+        f"ssl_certificate {authority.cert_file}; ssl_certificate_key {authority.key_file};\n"
+        f"ssl_client_certificate {folder}/clients.pem; ssl_verify_client on;\n"
+        "location / { return 200 $ssl_client_verify; }",
+        tls=True,
+    )
+    recipe = recipe_named(CLIENT).replace(CLIENT_URL, server.url("/"))
+
+    with shell(recipe, shop, folder) as process:
+        out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0, err
+    assert out.startswith("200\t7\t")
+
+
 def test_every_shell_recipe_is_tried() -> None:
     """A recipe of README that has no test here is none."""
     recipes = blocks(section(read(README), "Recipes"), "sh")
 
-    assert sorted(recipes) == sorted(recipe_named(title) for title in (*SHELL, ENDLESS, PROXY))
+    assert sorted(recipes) == sorted(recipe_named(title) for title in (*SHELL, ENDLESS, PROXY, CLIENT))
 
 
 PYTHON = (
