@@ -109,7 +109,9 @@ request_options = group(
         metavar="TOKEN|@FILE",
         help="The same with a token (Bearer), and AFETCH_BEARER.",
     ),
-    flag("--netrc", room=ClientConfig, help="Tell each host the user and password that $NETRC, or ~/.netrc, has for it."),
+    flag(
+        "--netrc", room=ClientConfig, help="Tell each host the user and password that $NETRC, or ~/.netrc, has for it."
+    ),
     setting(
         "--netrc-file",
         room=ClientConfig,
