@@ -15,7 +15,8 @@ def open_output(
     inputs: frozenset[tuple[int, int]] = frozenset(),
     write: Callable[[bytes], None] | None = None,
     colour: bool = False,
+    terminal: bool = False,
 ) -> Output:
     """The one output of a configuration, opened."""
-    [output] = open_outputs(config, inputs=inputs, write=write, colour=colour)
+    [output] = open_outputs(config, inputs=inputs, write=write, colour=colour, terminal=terminal)
     return output

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from fetcher.sinks.fields import FLAT
+from fetcher.sinks.formats import SINKS
 from tests.conftest import Afetch
 from tests.servers import Site
+
+DOCUMENT = Path(__file__).parent.parent / "docs/formats.md"
+
+# --- What is said of them ---
+
+
+def test_the_document_has_every_format_and_column() -> None:
+    """The table of formats is the code's, with its suffixes; so are the columns of a table."""
+    text = DOCUMENT.read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE)
+    columns = text[text.index("columns of `csv`") : text.index("Bodies are not")]
+
+    documented = {name: tuple(re.findall(r"`(\.\w+)`", suffixes)) for name, suffixes in rows}
+    assert documented == {name: format_.suffixes for name, format_ in SINKS.items()}
+    assert tuple(re.findall(r"`([\w.]+)`", columns)[2:]) == FLAT
+
+
+# --- Tables ---
+
+
+def test_fields_are_written_in_the_order_asked_for(afetch: Afetch, site: Site) -> None:
+    """CSV, TSV and JSON Lines of the same run have the same; what is missing is an empty cell."""
+    urls = [site.json({"name": "a,b"}), site.page("x", status=404)]
+    names = "status,body.name,headers.content-type,error.kind,index"
+
+    done = afetch(*urls, "-o", "a.csv", "-o", "b.tsv", "-o", "c.jsonl", "--fields", names)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = [json.loads(line) for line in (afetch.folder / "c.jsonl").read_text().splitlines()]
+    assert sorted((line["index"], line["status"], line["body.name"]) for line in lines) == [
+        (0, 200, "a,b"),
+        (1, 404, None),
+    ]
+    with (afetch.folder / "a.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [list(row) for row in table] == [list(line) for line in lines] == [names.split(",")] * 2
+    assert [row["body.name"] or None for row in table] == [line["body.name"] for line in lines]
+    tabs = [row.split("\t") for row in (afetch.folder / "b.tsv").read_text().splitlines()]
+    assert tabs == [names.split(","), *(list(row.values()) for row in table)]
+
+
+def test_a_field_that_no_record_has_ends_the_run_before_its_first_request(afetch: Afetch, site: Site) -> None:
+    """Status 2 and one line that says what there is."""
+    done = afetch(site.page(), "-f", "csv", "--fields", "url,timings.dsn")
+
+    assert (done.returncode, site.log) == (2, [])
+    assert done.stderr.startswith("afetch: field 'timings.dsn': no record has it; a record has url,")
+
 
 # --- Several outputs ---
 

@@ -26,7 +26,7 @@ from fetcher.model import Result
 from fetcher.record import LARGE, Failure, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import FORMATS, OutputConfig, Place
 from fetcher.sinks.files import AbandonedError, Descriptor, Function
-from fetcher.sinks.formats import SINKS
+from fetcher.sinks.formats import SINKS, Shape
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput, open_outputs
@@ -39,7 +39,7 @@ from tests.samples import failed_result, reply, sample_record, unsent_result
 NEVER = threading.Event()
 PATIENCE = 10.0
 
-WITH_SUFFIXES = "text (.txt), jsonl (.jsonl, .ndjson), json (.json)"
+WITH_SUFFIXES = "text (.txt), jsonl (.jsonl, .ndjson), json (.json), csv (.csv), tsv (.tsv)"
 
 
 AMBIGUOUS = (
@@ -236,7 +236,7 @@ def test_every_format_has_a_sink() -> None:
     assert tuple(SINKS) == FORMATS
     assert len(suffixes) == len(set(suffixes))
     for format_ in SINKS.values():
-        assert whole(format_.make(False)) == whole(format_.make(True))
+        assert whole(format_.make(Shape())) == whole(format_.make(Shape(colour=True)))
 
 
 # Opening
@@ -522,10 +522,10 @@ def test_a_full_disk_keeps_whole_records_only(tmp_path: Path, format_: str) -> N
     )
     assert 0 < len(written) <= FULL
     kept = next(
-        count for count in range(50) if len(whole(SINKS[format_].make(False), *records[:count])) >= len(written)
+        count for count in range(50) if len(whole(SINKS[format_].make(Shape()), *records[:count])) >= len(written)
     )
     assert kept > 0
-    assert written == whole(SINKS[format_].make(False), *records[:kept])
+    assert written == whole(SINKS[format_].make(Shape()), *records[:kept])
 
 
 class Fixed:

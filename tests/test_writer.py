@@ -19,7 +19,7 @@ from fetcher.model import Result
 from fetcher.record import LARGE, LargeRecord, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.files import Descriptor, Function
-from fetcher.sinks.formats import SINKS
+from fetcher.sinks.formats import SINKS, Shape
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput
@@ -126,7 +126,7 @@ def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix:
         writing.put(result)
     closed = writing.close()
 
-    sink = SINKS[config.places[0].format].make(False)
+    sink = SINKS[config.places[0].format].make(Shape())
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert closed
     assert path.read_bytes() == b"".join(said)
@@ -216,7 +216,7 @@ def test_writes_large_bodies_as_it_writes_small_ones(tmp_path: Path, ear: Ear, s
         writing.put(result)
 
     assert writing.close(PATIENCE)
-    sink = SINKS[suffix.replace("txt", "text")].make(False)
+    sink = SINKS[suffix.replace("txt", "text")].make(Shape())
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert [path.read_bytes() for path in paths] == [b"".join(said)] * 2
     assert (writing.unwritten, ear.errors) == (0, [])
@@ -317,6 +317,7 @@ class Slow(JsonLines):
     """A sink that takes its time over a record, until the test says so."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.entered = threading.Event()
         self.opened = threading.Event()
 

@@ -118,10 +118,16 @@ class Conductor:
     def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> list[Output]:
         """Where records go: the outputs, and behind them what is to be remembered of them."""
         shown = any(place.path is None for place in output.places)
-        colour = shown and is_terminal(1) and not os.environ.get("NO_COLOR")
+        terminal = shown and is_terminal(1)
         # On one terminal the results are printed above the bar, by whoever draws it.
         shared = shown and same_terminal()
-        places = open_outputs(output, inputs=inputs, write=self._display.write if shared else None, colour=colour)
+        places = open_outputs(
+            output,
+            inputs=inputs,
+            write=self._display.write if shared else None,
+            colour=terminal and not os.environ.get("NO_COLOR"),
+            terminal=terminal,
+        )
         if output.changed_only:
             places = [Chosen(place, lambda record: record.change in CHANGES) for place in places]
         if output.cache is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from fetcher.errors import UsageError
+from fetcher.sinks.fields import read_fields
 from fetcher.sinks.formats import SINKS
 
 FORMATS = tuple(SINKS)
@@ -37,6 +38,7 @@ class OutputConfig:
         output: Paths of files, all of which get every record; `-` is standard output, and so is none at all.
         format: One of `FORMATS`; None goes by each path's suffix, and is text where that has none. With several
             outputs it is that of the one whose suffix says nothing.
+        fields: What is written of each record, in this order (`fields.Field`); None is what the format has of itself.
         overwrite: Replace files that are not empty.
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
@@ -44,6 +46,7 @@ class OutputConfig:
 
     output: tuple[str, ...] = ()
     format: str | None = None
+    fields: tuple[str, ...] | None = None
     overwrite: bool = False
     cache: str | None = None
     changed_only: bool = False
@@ -57,10 +60,19 @@ class OutputConfig:
             raise UsageError("cache is empty; give a folder's path")
         if self.changed_only and self.cache is None:
             raise UsageError("changed_only without a cache: nothing is known to have changed; give --cache DIR")
+        self._check_fields()
         paths = [place.path for place in self.places]
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"output {path or 'to standard output'}: is there twice; leave one out")
+
+    def _check_fields(self) -> None:
+        if self.fields is None:
+            return
+        read_fields(self.fields)
+        if not any(SINKS[place.format].fields for place in self.places):
+            takers = ", ".join(name for name, format_ in SINKS.items() if format_.fields)
+            raise UsageError(f"fields: no output is in a format that takes them; choose one with --format: {takers}")
 
     @property
     def places(self) -> tuple[Place, ...]:

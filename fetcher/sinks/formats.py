@@ -6,7 +6,26 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from fetcher.record import Record
 from fetcher.sinks.protocol import Sink
+
+Encode = Callable[[Record], bytes]
+"""Makes a record JSON."""
+
+
+class Shape(Struct, frozen=True):
+    """
+    What a sink is told.
+
+    Attributes:
+        colour: It writes to a terminal that shows colours.
+        terminal: It writes to a terminal.
+        fields: What is written of a record, in this order; the format's own choice where there are none.
+    """
+
+    colour: bool = False
+    terminal: bool = False
+    fields: tuple[str, ...] = ()
 
 
 class Format(Struct, frozen=True):
@@ -15,33 +34,66 @@ class Format(Struct, frozen=True):
 
     Attributes:
         suffixes: Of the files that have it unless the user says otherwise; in lower case.
-        make: A new sink, told whether it writes to a terminal in colour.
+        make: A new sink.
+        fields: Its records can be of some fields only.
     """
 
     suffixes: tuple[str, ...]
-    make: Callable[[bool], Sink]
+    make: Callable[[Shape], Sink]
+    fields: bool = True
 
 
-def _text(colour: bool) -> Sink:
+def _text(shape: Shape) -> Sink:
     from fetcher.sinks.text import Text
 
-    return Text(colour=colour)
+    return Text(colour=shape.colour)
 
 
-def _jsonl(_colour: bool) -> Sink:
+def _encoder(shape: Shape) -> Encode | None:
+    """What encodes a record of some fields only."""
+    if not shape.fields:
+        return None
+    from fetcher.sinks.fields import Picked
+
+    return Picked(shape.fields)
+
+
+def _jsonl(shape: Shape) -> Sink:
     from fetcher.sinks.jsonl import JsonLines
 
-    return JsonLines()
+    return JsonLines(_encoder(shape))
 
 
-def _json(_colour: bool) -> Sink:
+def _json(shape: Shape) -> Sink:
     from fetcher.sinks.json import Json
 
-    return Json()
+    return Json(_encoder(shape))
+
+
+def _csv(shape: Shape) -> Sink:
+    from fetcher.sinks.table import in_csv
+
+    return _table(shape, ",", in_csv)
+
+
+def _tsv(shape: Shape) -> Sink:
+    from fetcher.sinks.table import in_tsv
+
+    return _table(shape, "\t", in_tsv)
+
+
+def _table(shape: Shape, delimiter: str, cell: Callable[[str], str]) -> Sink:
+    from fetcher.sinks.fields import FLAT, read_fields
+    from fetcher.sinks.table import Table
+    from fetcher.sinks.text import shown
+
+    return Table(read_fields(shape.fields or FLAT), delimiter, cell, shown if shape.terminal else str)
 
 
 SINKS = {
-    "text": Format((".txt",), _text),
+    "text": Format((".txt",), _text, fields=False),
     "jsonl": Format((".jsonl", ".ndjson"), _jsonl),
     "json": Format((".json",), _json),
+    "csv": Format((".csv",), _csv),
+    "tsv": Format((".tsv",), _tsv),
 }

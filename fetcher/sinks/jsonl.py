@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fetcher.record import LargeLine, LargeRecord, Record, encode_line
 from fetcher.sinks.protocol import Said
 
 
 class JsonLines:
-    """A `Sink`: every record is a line of its own."""
+    """
+    A `Sink`: every record is a line of its own.
+
+    Args:
+        picked: Encodes what is wanted of a record, where that is not all.
+    """
+
+    def __init__(self, picked: Callable[[Record], bytes] | None = None) -> None:
+        self._picked = picked
 
     def begin(self) -> bytes:
         """Nothing."""
@@ -15,6 +25,8 @@ class JsonLines:
 
     def one(self, record: Record) -> Said:
         """The record's line."""
+        if self._picked is not None:
+            return self._picked(record) + b"\n"
         if isinstance(record, LargeRecord):
             return LargeLine(record, after=b"\n")
         return encode_line(record)

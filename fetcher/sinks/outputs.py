@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from threading import Event
 
+from msgspec.structs import replace
+
 from fetcher.errors import SinkError
 from fetcher.record import Record
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
-from fetcher.sinks.formats import SINKS
+from fetcher.sinks.formats import SINKS, Shape
 from fetcher.sinks.protocol import Output, Said, Sink
 
 STANDARD_OUTPUT = "standard output"
@@ -29,6 +31,7 @@ def open_outputs(
     inputs: frozenset[tuple[int, int]] = frozenset(),
     write: Callable[[bytes], None] | None = None,
     colour: bool = False,
+    terminal: bool = False,
 ) -> list[Output]:
     """
     The outputs that `config` names, opened; nothing in them is touched before they are begun.
@@ -37,17 +40,19 @@ def open_outputs(
         inputs: Device and inode of what is read (`Feed.files`): no output may be one of them.
         write: Takes the bytes in place of standard output: the screen that prints above its bar.
         colour: Standard output is a terminal that shows colours.
+        terminal: Standard output is a terminal.
 
     Raises:
         SinkError: One cannot be written, is not empty, or is an input or another output; the text names it and the
             way out.
     """
     taken = Taken(inputs)
+    shape = Shape(colour, terminal, config.fields or ())
     outputs: list[Output] = []
     try:
         for place in config.places:
             # Not all at once: those before one that fails are to be closed.
-            outputs.append(_open(place, config, taken, write, colour))  # noqa: PERF401
+            outputs.append(_open(place, config, taken, write, shape))  # noqa: PERF401
     except BaseException:
         for output in outputs:
             output.close()
@@ -85,13 +90,20 @@ class Taken:
 
 
 def _open(
-    place: Place, config: OutputConfig, taken: Taken, write: Callable[[bytes], None] | None, colour: bool
+    place: Place, config: OutputConfig, taken: Taken, write: Callable[[bytes], None] | None, shape: Shape
 ) -> Output:
+    """
+    One output.
+
+    Args:
+        shape: Of what is written to standard output.
+    """
     format_ = SINKS[place.format]
     if place.path is not None:
-        return ByteOutput(format_.make(False), _open_file(place.path, config.overwrite, taken))
+        shape = replace(shape, colour=False, terminal=False)
+        return ByteOutput(format_.make(shape), _open_file(place.path, config.overwrite, taken))
     destination = Function(write) if write is not None else _standard_output(taken)
-    return ByteOutput(format_.make(colour), destination)
+    return ByteOutput(format_.make(shape), destination)
 
 
 class ByteOutput:

@@ -46,7 +46,7 @@ class Text:
             size, seconds = size.rjust(WIDTH), seconds.rjust(WIDTH)
             if note and paint is RED:
                 note = f"{paint}{note}{PLAIN}"
-        return f"{status}\t{size}\t{seconds}\t{_shown(record.url) or '-'}\t{note}\n".encode("utf-8", "backslashreplace")
+        return f"{status}\t{size}\t{seconds}\t{shown(record.url) or '-'}\t{note}\n".encode("utf-8", "backslashreplace")
 
     def end(self) -> bytes:
         """Nothing."""
@@ -56,9 +56,9 @@ class Text:
 def _note(record: Record) -> str:
     moved = f"-> {record.final_url}" if record.redirects else ""
     if record.error is None:
-        return _shown(moved)
+        return shown(moved)
     failure = f"{record.error.kind}: {record.error.message}"
-    return _shown(f"{moved}; {failure}" if moved else failure)
+    return shown(f"{moved}; {failure}" if moved else failure)
 
 
 def _paint(record: Record) -> str:
@@ -67,7 +67,7 @@ def _paint(record: Record) -> str:
     return YELLOW if record.status >= 300 else GREEN
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """The text with every control character escaped."""
     return text if text.isprintable() else _CONTROLS.sub(_escaped, text)
 

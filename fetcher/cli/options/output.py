@@ -8,7 +8,7 @@ import click
 
 from fetcher.bodies import BodyMode
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import FilePath, Size, Whole
+from fetcher.cli.values import FilePath, Listing, Size, Whole
 from fetcher.client.config import ClientConfig
 from fetcher.record import RecordConfig
 from fetcher.sinks.config import FORMATS, OutputConfig
@@ -35,6 +35,14 @@ output_options = group(
         help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}; by the suffix of --output unless said, else text.",
     ),
     alias("--json", of="format", means="jsonl", help="The same as -f jsonl: one JSON object a line."),
+    setting(
+        "--fields",
+        room=OutputConfig,
+        type=Listing(),
+        metavar="LIST",
+        help="What to write of each record, in this order: names as in the record, also inside of it, such as "
+        "timings.dns, headers.etag, extra.id, body.name. For all formats but text.",
+    ),
     setting(
         "--body",
         room=RecordConfig,
