@@ -300,9 +300,7 @@ def _output(place: Place, overwrite: bool) -> str:
         if path.is_dir():
             return f"{told}, which is a directory: refused"
         if path.is_file() and path.stat().st_size:
-            return (
-                f"{told}, which is replaced" if overwrite else f"{told}, refused without --overwrite: not empty"
-            )
+            return f"{told}, which is replaced" if overwrite else f"{told}, refused without --overwrite: not empty"
         return told if path.parent.is_dir() else f"{told}, refused: there is no {path.parent}"
     except (OSError, ValueError) as error:
         return f"{told}, refused: {error}"
