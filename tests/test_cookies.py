@@ -676,6 +676,23 @@ def test_an_interrupted_run_saves_its_jar(afetch: Afetch, site: Site) -> None:
     assert "\ta\t1\n" in (afetch.folder / "jar").read_text()
 
 
+def test_a_jar_whose_folder_goes_meanwhile_fails_the_run(afetch: Afetch, site: Site) -> None:
+    """The records are there, the cookies are not, and the status says so."""
+    (afetch.folder / "sub").mkdir()
+    gate = site.gate()
+    process = afetch.start(gate.url, "--json", "--cookie-jar", "sub/jar")
+    site.wait(1)
+
+    (afetch.folder / "sub").rmdir()
+    gate.open()
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 2
+    assert json.loads(out)["ok"]
+    lost = "afetch: --cookie-jar: sub/jar: No such file or directory; the cookies of this run are lost"
+    assert err.decode().splitlines()[-1] == lost
+
+
 def test_the_library_keeps_a_jar_as_well(site: Site, tmp_path: Path) -> None:
     """The same settings, the same file."""
     jar = tmp_path / "jar"

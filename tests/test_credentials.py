@@ -174,6 +174,18 @@ def test_a_robots_txt_is_told_nothing(afetch: Afetch, site: Site, make_site: Mak
         assert (request.header("authorization"), request.header("cookie")) == (None, None)
 
 
+def test_a_robots_txt_is_not_told_in_the_clear_what_netrc_has(netrc: str) -> None:
+    """The entry that wants it may be one over https."""
+    made = heads(netrc_file=netrc)
+
+    def robots(text: str) -> Job:
+        url, _ = parse_url(text)
+        return replace(first_job(Request(-1, text, url), url), trusted=False)
+
+    assert told(made, robots("http://a.test/robots.txt")) is None
+    assert told(made, robots("https://a.test/robots.txt")) == basic("ann:p:w#1")
+
+
 # --- Real servers ---
 
 

@@ -187,4 +187,5 @@ def _over(headers: Headers, *stronger: Headers) -> list[tuple[str, str]]:
 def _began_in_the_clear(job: Job) -> bool:
     """Whether the entry itself asks over http: then whoever is on the way learns no more by a redirect than before."""
     url = job.request.url
-    return url is not None and url.origin.scheme == "http"
+    # Which entry a robots.txt is for is not known, and it may be one over https.
+    return url is not None and url.origin.scheme == "http" and not job.request.ours
