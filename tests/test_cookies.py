@@ -21,7 +21,7 @@ from fetcher.client.cookies.header import LONGEST, CookieHeaders
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.cookies.netscape import HEAD, load, save
 from fetcher.client.cookies.rules import covers, is_suffix, read_cookie, read_date
-from fetcher.client.cookies.store import IN_ALL, PER_DOMAIN, CookieStore, after_hop
+from fetcher.client.cookies.store import IN_ALL, IN_CHAIN, PER_DOMAIN, CookieStore, after_hop
 from fetcher.client.request_heads import RequestHeads
 from fetcher.demo import answers
 from fetcher.demo.server import Answer
@@ -265,6 +265,19 @@ def test_a_domain_has_so_many_cookies_and_no_more() -> None:
 
     found = names(made, "http://www.example.com/", NOON + 6)
     assert (len(found), "old" in found, "short" in found, found[-2:]) == (PER_DOMAIN, False, False, ["x", "y"])
+
+
+def test_a_reply_sets_so_many_cookies_and_no_more() -> None:
+    """Thousands would hold up everybody else; the chain carries no more than what several such replies set."""
+    headers = tuple((b"Set-Cookie", f"c{n}=1".encode()) for n in range(5_000))
+    chain = None
+    for number in range(3):
+        at = url(f"http://w{number}.example.com/x{number}/")
+        chain = after_hop(chain, Hop(at, "GET", 302, None, NOON, 0.1, headers), number + 1, NOON)
+
+    assert names(store(*(value.decode() for _, value in headers)), "http://www.example.com/")[-1] == "c49"
+    assert chain is not None
+    assert len(chain.cookies) == IN_CHAIN
 
 
 def test_strange_sites_push_out_each_other_and_never_what_was_loaded() -> None:

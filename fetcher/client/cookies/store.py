@@ -15,6 +15,9 @@ PER_DOMAIN = 50
 IN_ALL = 3_000
 """Cookies that are kept; those that were loaded count for their domain only."""
 
+IN_REPLY = 50
+"""Cookies that one reply sets, as in curl: each costs a look at the others."""
+
 IN_CHAIN = 100
 """Cookies that travel with a redirect chain."""
 
@@ -47,12 +50,12 @@ class CookieStore:
 
     def take(self, url: Url, headers: Iterable[tuple[bytes, bytes]], now: float) -> bool:
         """What a reply from `url` sets; whether anything is other than before."""
+        said = [value for name, value in headers if name.lower() == SET_COOKIE]
+        read = [read_cookie(value, url, now) for value in said[:IN_REPLY]]
         changed = False
-        for name, value in headers:
-            if name.lower() == SET_COOKIE:
-                cookie = read_cookie(value, url, now)
-                if cookie is not None and self._put(cookie, url, now):
-                    changed = True
+        for cookie in read:
+            if cookie is not None and self._put(cookie, url, now):
+                changed = True
         return changed
 
     def find(self, url: Url, now: float) -> list[Cookie]:
