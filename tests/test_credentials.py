@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import subprocess
 import time
 from base64 import b64encode
@@ -24,7 +25,7 @@ from fetcher.model import Job, Request
 from fetcher.policy import first_job
 from fetcher.settings import Settings
 from fetcher.urls import parse_url
-from tests.conftest import COMMAND, Afetch, MakeNginx, MakeSite, clean_environment
+from tests.conftest import COMMAND, Afetch, MakeNginx, MakeSite, clean_environment, missing
 from tests.servers import Httpbin, Site
 
 SECRET = "s3cret-of-mine"
@@ -283,13 +284,16 @@ def test_no_secret_is_shown(afetch: Afetch, site: Site, make_site: MakeSite, way
 
 def test_the_list_of_processes_does_not_show_what_is_in_a_file(afetch: Afetch, site: Site) -> None:
     """Whoever runs `ps` sees @FILE."""
+    program = shutil.which("ps")
+    if program is None:
+        missing("ps")
     (afetch.folder / "user").write_text(f"ann:{SECRET}")
     gate = site.gate()
     process = afetch.start("-u", "@user", gate.url)
     site.wait(1)
 
     shown = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(process.pid)], capture_output=True, text=True, check=True
+        [program, "-ww", "-o", "args=", "-p", str(process.pid)], capture_output=True, text=True, check=True
     )
     gate.open()
     process.wait(PATIENCE)
