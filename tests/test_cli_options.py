@@ -170,6 +170,8 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--fail-fast"], VerdictConfig, "fail_fast", True),
     (["-o", "out.json", "--output", "-"], OutputConfig, "output", ("out.json", "-")),
     (["--cache", "seen"], OutputConfig, "cache", "seen"),
+    (["--template", "{url}\\t"], OutputConfig, "template", "{url}\\t"),
+    (["--only", "404,dns"], OutputConfig, "only", ("404", "dns")),
     (["-f", "json"], OutputConfig, "format", "json"),
     (["--json"], OutputConfig, "format", "jsonl"),
     (["--json", "-f", "jsonl"], OutputConfig, "format", "jsonl"),

@@ -62,6 +62,44 @@ def test_a_field_that_no_record_has_ends_the_run_before_its_first_request(afetch
     assert done.stderr.startswith("afetch: field 'timings.dsn': no record has it; a record has url,")
 
 
+# --- Text of one's own ---
+
+
+def test_a_template_makes_the_line(afetch: Afetch, site: Site) -> None:
+    """`--template '{status}\\t{url}'` is a line a URL of just that."""
+    url = site.page("x", status=404)
+
+    done = afetch(url, "--template", r"{status}\t{url}")
+
+    assert (done.returncode, done.stdout) == (1, f"404\t{url}\n")
+
+
+def test_a_page_goes_to_standard_output_as_it_is(afetch: Afetch, site: Site) -> None:
+    """`--template '{body}'` writes the bytes, whatever charset or blanks they have, as curl does."""
+    pages = {b"caf\xe9 \x1b[0m\0": "text/plain; charset=latin-1", b'{ "a" :\n 1 }\n': "application/json"}
+
+    for body, type_ in pages.items():
+        process = afetch.start(site.page(body, content_type=type_), "--template", "{body}", "-q")
+        out, err = process.communicate(timeout=30)
+
+        assert (process.returncode, out, err) == (0, body, b"")
+
+
+def test_only_failed_ones_are_written(afetch: Afetch, site: Site) -> None:
+    """`--only` says which records go to every output; all count, in the summary and in the exit status."""
+    good, gone = site.page("x"), site.page("y", status=404)
+
+    done = afetch(good, gone, "http://", "--only", "404", "-o", "-", "-o", "a.jsonl")
+    failed = afetch(good, gone, "http://", "--only", "failed", "--json")
+
+    assert done.returncode == failed.returncode == 1
+    assert [line.split("\t")[3] for line in done.stdout.splitlines()] == [gone]
+    assert [json.loads(line)["url"] for line in (afetch.folder / "a.jsonl").read_text().splitlines()] == [gone]
+    assert sorted(record["url"] for record in failed.records) == ["http://", gone]
+    assert "1 ok, 2 failed" in done.stderr
+    assert "no record" not in done.stderr
+
+
 # --- Several outputs ---
 
 

@@ -21,7 +21,7 @@ from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
 from fetcher.settings import Settings
-from fetcher.sinks.chosen import Chosen
+from fetcher.sinks.chosen import Chosen, choosing
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.outputs import open_outputs
 from fetcher.sinks.protocol import Output
@@ -98,6 +98,8 @@ class Conductor:
             places = self._open(output, inputs)
             try:
                 source = source if self._cache is None else self._cache.remembering(source)
+                if output.wants_bytes and self._settings.body == "auto":
+                    self._settings = replace(self._settings, body="base64")
                 self._run = LocalRun(self._settings, source, places, observe=observe, notice=self._display.note)
             except BaseException:
                 for place in places:
@@ -118,16 +120,18 @@ class Conductor:
     def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> list[Output]:
         """Where records go: the outputs, and behind them what is to be remembered of them."""
         shown = any(place.path is None for place in output.places)
-        terminal = shown and is_terminal(1)
+        terminal = shown and os.isatty(1)
         # On one terminal the results are printed above the bar, by whoever draws it.
         shared = shown and same_terminal()
         places = open_outputs(
             output,
             inputs=inputs,
             write=self._display.write if shared else None,
-            colour=terminal and not os.environ.get("NO_COLOR"),
+            colour=terminal and is_terminal(1) and not os.environ.get("NO_COLOR"),
             terminal=terminal,
         )
+        if output.only is not None:
+            places = [Chosen(place, choosing(output.only)) for place in places]
         if output.changed_only:
             places = [Chosen(place, lambda record: record.change in CHANGES) for place in places]
         if output.cache is None:

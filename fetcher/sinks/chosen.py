@@ -5,8 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event
 
+from fetcher.model import Error
 from fetcher.record import Record
 from fetcher.sinks.protocol import Output
+from fetcher.terms import Terms
+
+WORDS = frozenset({"ok", "failed"})
+"""What records may be chosen by, beside error kinds and statuses."""
+
+
+def choosing(only: tuple[str, ...]) -> Callable[[Record], bool]:
+    """What takes the records that these terms name: `ok`, `failed`, or outcomes as `fetcher.terms` has them."""
+    if only == ("ok",):
+        return lambda record: record.ok
+    if only == ("failed",):
+        return lambda record: not record.ok
+    terms = Terms(only)
+
+    def takes(record: Record) -> bool:
+        failure = record.error
+        return (record.status, None if failure is None else Error(failure.kind, failure.message)) in terms
+
+    return takes
 
 
 class Chosen:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from fetcher.errors import UsageError
+from fetcher.sinks.chosen import WORDS
 from fetcher.sinks.fields import read_fields
 from fetcher.sinks.formats import SINKS
+from fetcher.sinks.template import Template
+from fetcher.terms import check_terms
 
 FORMATS = tuple(SINKS)
 
@@ -39,6 +42,8 @@ class OutputConfig:
         format: One of `FORMATS`; None goes by each path's suffix, and is text where that has none. With several
             outputs it is that of the one whose suffix says nothing.
         fields: What is written of each record, in this order (`fields.Field`); None is what the format has of itself.
+        template: What text is made of, in place of its own line (`template.Template`).
+        only: Which records are written: all, `ok` or `failed` ones, or those of error kinds, statuses and classes.
         overwrite: Replace files that are not empty.
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
@@ -47,6 +52,8 @@ class OutputConfig:
     output: tuple[str, ...] = ()
     format: str | None = None
     fields: tuple[str, ...] | None = None
+    template: str | None = None
+    only: tuple[str, ...] | None = None
     overwrite: bool = False
     cache: str | None = None
     changed_only: bool = False
@@ -61,6 +68,12 @@ class OutputConfig:
         if self.changed_only and self.cache is None:
             raise UsageError("changed_only without a cache: nothing is known to have changed; give --cache DIR")
         self._check_fields()
+        if self.template is not None:
+            Template(self.template)
+            if not any(place.format == "text" for place in self.places):
+                raise UsageError("template: no output is text; leave it out, or name one with --format text")
+        if self.only is not None:
+            check_terms("only", self.only, WORDS)
         paths = [place.path for place in self.places]
         for path in paths:
             if paths.count(path) > 1:
@@ -73,6 +86,13 @@ class OutputConfig:
         if not any(SINKS[place.format].fields for place in self.places):
             takers = ", ".join(name for name, format_ in SINKS.items() if format_.fields)
             raise UsageError(f"fields: no output is in a format that takes them; choose one with --format: {takers}")
+
+    @property
+    def wants_bytes(self) -> bool:
+        """Whether bodies are written as they are and in no other form, so that they had best be left as they are."""
+        if self.template is None or any(place.format != "text" for place in self.places):
+            return False
+        return Template(self.template).wants_bytes
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -21,11 +21,13 @@ class Shape(Struct, frozen=True):
         colour: It writes to a terminal that shows colours.
         terminal: It writes to a terminal.
         fields: What is written of a record, in this order; the format's own choice where there are none.
+        template: What text is made of, where it is not the format's own line.
     """
 
     colour: bool = False
     terminal: bool = False
     fields: tuple[str, ...] = ()
+    template: str | None = None
 
 
 class Format(Struct, frozen=True):
@@ -44,6 +46,10 @@ class Format(Struct, frozen=True):
 
 
 def _text(shape: Shape) -> Sink:
+    if shape.template is not None:
+        from fetcher.sinks.template import Filled
+
+        return Filled(shape.template, terminal=shape.terminal)
     from fetcher.sinks.text import Text
 
     return Text(colour=shape.colour)

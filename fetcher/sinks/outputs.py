@@ -47,7 +47,7 @@ def open_outputs(
             way out.
     """
     taken = Taken(inputs)
-    shape = Shape(colour, terminal, config.fields or ())
+    shape = Shape(colour, terminal, config.fields or (), config.template)
     outputs: list[Output] = []
     try:
         for place in config.places:

@@ -8,7 +8,7 @@ import click
 
 from fetcher.bodies import BodyMode
 from fetcher.cli.options.option import alias, flag, group, setting
-from fetcher.cli.values import FilePath, Listing, Size, Whole
+from fetcher.cli.values import FilePath, Listing, Size, Text, Whole
 from fetcher.client.config import ClientConfig
 from fetcher.record import RecordConfig
 from fetcher.sinks.config import FORMATS, OutputConfig
@@ -42,6 +42,21 @@ output_options = group(
         metavar="LIST",
         help="What to write of each record, in this order: names as in the record, also inside of it, such as "
         "timings.dns, headers.etag, extra.id, body.name. For all formats but text.",
+    ),
+    setting(
+        "--template",
+        room=OutputConfig,
+        type=Text(),
+        metavar="TEXT",
+        help=r"Text of your own making in place of the five columns: names as in --fields in braces, and printf's "
+        r"escapes, as in '{status}\t{url}'. '{body}' is the page as it is.",
+    ),
+    setting(
+        "--only",
+        room=OutputConfig,
+        type=Listing(),
+        metavar="LIST",
+        help="Which records to write: ok, failed, or error kinds, statuses and classes such as 5xx.",
     ),
     setting(
         "--body",
