@@ -9,6 +9,7 @@ from fetcher.errors import UsageError
 from fetcher.sinks.chosen import WORDS
 from fetcher.sinks.fields import read_fields
 from fetcher.sinks.formats import SINKS
+from fetcher.sinks.packed import PACKINGS
 from fetcher.sinks.template import Template
 from fetcher.terms import check_terms
 
@@ -26,10 +27,12 @@ class Place:
     Attributes:
         path: The file's; None for standard output.
         format: One of `FORMATS`.
+        packing: The suffix that says how it is compressed, if it is.
     """
 
     path: str | None
     format: str
+    packing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +108,9 @@ class OutputConfig:
         paths = [None if path in STANDARD_OUTPUT else path for path in self.output] or [None]
         said = self.format
         if said is None:
-            return tuple(Place(path=path, format=_by_suffix(path)) for path in paths)
+            return tuple(_place(path, _by_suffix(path)) for path in paths)
         if len(paths) == 1:
-            return (Place(path=paths[0], format=said),)
+            return (_place(paths[0], said),)
         silent = [path for path in paths if _suffixed(path) is None]
         if len(silent) != 1:
             found = f"there are {len(silent)} such" if silent else "there is none such"
@@ -115,7 +118,12 @@ class OutputConfig:
                 f"format {said} with {len(paths)} outputs is that of the one without a suffix that says it, and "
                 f"{found}; leave --format out, and name files by their formats: {_known()}"
             )
-        return tuple(Place(path=path, format=_suffixed(path) or said) for path in paths)
+        return tuple(_place(path, _suffixed(path) or said) for path in paths)
+
+
+def _place(path: str | None, format_: str) -> Place:
+    last = PurePath(path or "").suffix.lower()
+    return Place(path=path, format=format_, packing=last if last in PACKINGS else None)
 
 
 def _by_suffix(path: str | None) -> str:
@@ -135,7 +143,9 @@ def _suffixed(path: str | None) -> str | None:
 
 
 def _suffix(path: str | None) -> str:
-    return PurePath(path or "").suffix.lower()
+    """The suffix that is the format's: what says how it is compressed stands behind it."""
+    name = PurePath(path or "")
+    return (PurePath(name.stem) if name.suffix.lower() in PACKINGS else name).suffix.lower()
 
 
 def _known() -> str:

@@ -59,6 +59,10 @@ class Destination(Protocol):
         """Write the pieces, each whole or, in a file, not at all."""
         ...
 
+    def end(self, stop: Event) -> None:
+        """Write what is held back, if anything is."""
+        ...
+
     def mend(self, last: bytes) -> None:
         """After a write that failed: let what is there end with `last`, as far as it can be."""
         ...
@@ -81,6 +85,8 @@ class Function:
     def write(self, pieces: list[Said], stop: Event) -> None:
         """One call for all pieces, so that no bar is drawn within a line; large ones are held whole here."""
         del stop
+        if not pieces:
+            return
         try:
             self._write(b"".join(map(bytes, pieces)))
         except BrokenPipeError:
@@ -88,6 +94,9 @@ class Function:
         except OSError as error:
             raise SinkError(sentence("standard output", error)) from error
         self.written += len(pieces)
+
+    def end(self, stop: Event) -> None:
+        """Nothing."""
 
     def mend(self, last: bytes) -> None:
         """Nothing: what is shown is shown."""
@@ -149,6 +158,9 @@ class Descriptor:
             raise BrokenPipeError(error.errno, error.strerror) from error
         except OSError as error:
             raise SinkError(sentence(self._name, error)) from error
+
+    def end(self, stop: Event) -> None:
+        """Nothing: all is written."""
 
     def mend(self, last: bytes) -> None:
         """End the file well-formed, for the price of its last record where there is no room for even that."""

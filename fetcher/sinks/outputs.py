@@ -17,6 +17,7 @@ from fetcher.record import Record
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS, Shape
+from fetcher.sinks.packed import PACKINGS, Packed
 from fetcher.sinks.protocol import Output, Said, Sink
 
 STANDARD_OUTPUT = "standard output"
@@ -101,7 +102,10 @@ def _open(
     format_ = SINKS[place.format]
     if place.path is not None:
         shape = replace(shape, colour=False, terminal=False)
-        return ByteOutput(format_.make(shape), _open_file(place.path, config.overwrite, taken))
+        # First, for its complaint.
+        packing = PACKINGS[place.packing]() if place.packing is not None else None
+        file: Destination = _open_file(place.path, config.overwrite, taken)
+        return ByteOutput(format_.make(shape), file if packing is None else Packed(file, packing))
     destination = Function(write) if write is not None else _standard_output(taken)
     return ByteOutput(format_.make(shape), destination)
 
@@ -138,24 +142,30 @@ class ByteOutput:
 
     def flush(self, stop: Event) -> None:
         """Write what waits, unless writing has failed before."""
-        pieces, self._pieces, self._waiting = self._pieces, [], 0
-        if not pieces or self._failed:
-            return
-        try:
-            self._destination.write(pieces, stop)
-        except Exception:
-            self._failed = True
-            self._destination.mend(self._sink.end())
-            raise
+        self._write(stop, ended=False)
 
     def end(self, stop: Event) -> None:
         """Write what waits and the format's end."""
         self._keep(self._sink.end())
-        self.flush(stop)
+        self._write(stop, ended=True)
 
     def close(self) -> None:
         """Let go of the place."""
         self._destination.close()
+
+    def _write(self, stop: Event, *, ended: bool) -> None:
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        if self._failed:
+            return
+        try:
+            # Also nothing: what the place holds back may be due.
+            self._destination.write(pieces, stop)
+            if ended:
+                self._destination.end(stop)
+        except Exception:
+            self._failed = True
+            self._destination.mend(self._sink.end())
+            raise
 
     def _keep(self, piece: Said) -> None:
         if piece:

@@ -144,7 +144,10 @@ class Writer:
         self._asleep = True
         # What was put before it was true woke nobody.
         if not self._queue and not self._closing:
-            self._wake.wait()
+            # What an output holds back for a moment must not wait for a record that may never come.
+            behind = any(output.written < self._left for output in self._working)
+            if not self._wake.wait(FLUSH if behind else None):
+                self._each(lambda output: output.flush(self._abandoned))
         self._asleep = False
 
     def _write_batch(self) -> bool:
