@@ -270,7 +270,8 @@ def test_a_variable_or_a_key_means_the_same(
 
 def test_every_setting_has_a_meaning() -> None:
     """An option that is not among the meanings above would be tried nowhere."""
-    tried = {name for arguments, *_ in (*MEANINGS, *PAIRED) for name in arguments if name.startswith("-")}
+    written_down = [meaning[0] for meaning in MEANINGS] + [pair[0] for pair in PAIRED]
+    tried = {name for arguments in written_down for name in arguments if name.startswith("-")}
 
     for param in command.params:
         if isinstance(param, Setting | Alias):
