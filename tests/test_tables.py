@@ -18,7 +18,8 @@ from fetcher.errors import ErrorKind, UsageError
 from fetcher.record import LARGE, Failure, LargeRecord, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.fields import FLAT, Field, Picked, read_fields
-from fetcher.sinks.formats import SINKS, Shape
+from fetcher.sinks.formats import Shape
+from tests.opening import sink_of
 from tests.samples import failed_result, reply, sample_record, unsent_result
 
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -30,7 +31,7 @@ def record_of(result: Any) -> Record:
 
 def said(format_: str, fields: tuple[str, ...], *records: Record, terminal: bool = False) -> str:
     """All that a format says of these fields of records."""
-    sink = SINKS[format_].make(Shape(terminal=terminal, fields=fields))
+    sink = sink_of(format_, Shape(terminal=terminal, fields=fields))
     return b"".join([sink.begin(), *(bytes(sink.one(record)) for record in records), sink.end()]).decode()
 
 

@@ -19,13 +19,12 @@ from fetcher.model import Result
 from fetcher.record import LARGE, LargeRecord, Record, RecordConfig, encode, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.files import Descriptor, Function
-from fetcher.sinks.formats import SINKS, Shape
 from fetcher.sinks.json import Json
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput
 from fetcher.sinks.protocol import Output, Said, Sink
 from fetcher.sinks.writer import BUFFER, Writer
-from tests.opening import open_output
+from tests.opening import open_output, sink_of
 from tests.samples import BODY, reply, sample_result, unsent_result
 
 PATIENCE = 10.0
@@ -126,7 +125,7 @@ def test_writes_every_result_once_and_in_order(tmp_path: Path, ear: Ear, suffix:
         writing.put(result)
     closed = writing.close()
 
-    sink = SINKS[config.places[0].format].make(Shape())
+    sink = sink_of(config.places[0].format)
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert closed
     assert path.read_bytes() == b"".join(said)
@@ -216,7 +215,7 @@ def test_writes_large_bodies_as_it_writes_small_ones(tmp_path: Path, ear: Ear, s
         writing.put(result)
 
     assert writing.close(PATIENCE)
-    sink = SINKS[suffix.replace("txt", "text")].make(Shape())
+    sink = sink_of(suffix.replace("txt", "text"))
     said = [sink.begin(), *(bytes(sink.one(make_record(result, CONFIG))) for result in results), sink.end()]
     assert [path.read_bytes() for path in paths] == [b"".join(said)] * 2
     assert (writing.unwritten, ear.errors) == (0, [])

@@ -78,6 +78,13 @@ class OutputConfig:
         if self.only is not None:
             check_terms("only", self.only, WORDS)
         paths = [place.path for place in self.places]
+        for place in self.places:
+            if SINKS[place.format].make is None and place.path is None:
+                raise UsageError(f"format {place.format} needs a file of its own: name one with --output")
+            if SINKS[place.format].make is None and place.packing is not None:
+                raise UsageError(
+                    f"output {place.path!r}: {place.format} cannot be compressed; leave {place.packing} out"
+                )
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"output {path or 'to standard output'}: is there twice; leave one out")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from fetcher.record import Record
-from fetcher.sinks.protocol import Sink
+from fetcher.sinks.protocol import Output, Sink
 
 Encode = Callable[[Record], bytes]
 """Makes a record JSON."""
@@ -30,18 +30,34 @@ class Shape(Struct, frozen=True):
     template: str | None = None
 
 
+class Opened(Struct, frozen=True):
+    """
+    A regular file that may be written, and is none of the inputs and of the other outputs.
+
+    Attributes:
+        made: It was made for this.
+        filled: There is something in it, which may be replaced.
+    """
+
+    path: str
+    made: bool
+    filled: bool
+
+
 class Format(Struct, frozen=True):
     """
     How a format is chosen.
 
     Attributes:
         suffixes: Of the files that have it unless the user says otherwise; in lower case.
-        make: A new sink.
+        make: A new sink; None where the format is no stream of bytes, and
+        own: makes an output of a regular file, as it was opened.
         fields: Its records can be of some fields only.
     """
 
     suffixes: tuple[str, ...]
-    make: Callable[[Shape], Sink]
+    make: Callable[[Shape], Sink] | None
+    own: Callable[[Opened, Shape], Output] | None = None
     fields: bool = True
 
 
@@ -96,10 +112,17 @@ def _table(shape: Shape, delimiter: str, cell: Callable[[str], str]) -> Sink:
     return Table(read_fields(shape.fields or FLAT), delimiter, cell, shown if shape.terminal else str)
 
 
+def _sqlite(file: Opened, shape: Shape) -> Output:
+    from fetcher.sinks.sqlite import Sqlite
+
+    return Sqlite(file.path, shape.fields, made=file.made, filled=file.filled)
+
+
 SINKS = {
     "text": Format((".txt",), _text, fields=False),
     "jsonl": Format((".jsonl", ".ndjson"), _jsonl),
     "json": Format((".json",), _json),
     "csv": Format((".csv",), _csv),
     "tsv": Format((".tsv",), _tsv),
+    "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite),
 }

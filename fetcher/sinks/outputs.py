@@ -8,6 +8,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from fetcher.errors import SinkError
 from fetcher.record import Record
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
-from fetcher.sinks.formats import SINKS, Shape
+from fetcher.sinks.formats import SINKS, Opened, Shape
 from fetcher.sinks.packed import PACKINGS, Packed
 from fetcher.sinks.protocol import Output, Said, Sink
 
@@ -100,6 +101,10 @@ def _open(
         shape: Of what is written to standard output.
     """
     format_ = SINKS[place.format]
+    if format_.own is not None and place.path is not None:
+        return format_.own(_own_file(place.path, config.overwrite, taken), shape)
+    if format_.make is None:
+        raise SinkError(f"{STANDARD_OUTPUT}: {place.format} needs a file; name one with --output")
     if place.path is not None:
         shape = replace(shape, colour=False, terminal=False)
         # First, for its complaint.
@@ -185,10 +190,7 @@ def _standard_output(taken: Taken) -> Descriptor:
 
 
 def _open_file(path: str, overwrite: bool, taken: Taken) -> Descriptor:
-    try:
-        descriptor, made = _opened(path)
-    except (OSError, ValueError) as error:
-        raise SinkError(sentence(path, error) if isinstance(error, OSError) else f"{path!r}: {error}") from error
+    descriptor, made = _opened(path)
     try:
         taken.take(descriptor, path)
         filled = _filled(descriptor, path, overwrite)
@@ -198,8 +200,35 @@ def _open_file(path: str, overwrite: bool, taken: Taken) -> Descriptor:
         raise
 
 
+def _own_file(path: str, overwrite: bool, taken: Taken) -> Opened:
+    """A file for somebody who opens it anew, by its name."""
+    descriptor, made = _opened(path)
+    try:
+        taken.take(descriptor, path)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _DESCRIPTOR.fullmatch(path):
+            raise SinkError(f"{path}: is no regular file, which this format needs; name one with --output")
+        if not os.access(Path(path).resolve().parent, os.W_OK):
+            raise SinkError(f"{path}: its folder cannot be written to, where a log is kept; choose another place")
+        return Opened(path, made, _filled(descriptor, path, overwrite))
+    finally:
+        # Before anybody locks the file: closing it would undo that (fcntl's locks are the process's).
+        os.close(descriptor)
+
+
 def _opened(path: str) -> tuple[int, bool]:
-    """A descriptor, and whether the file was made for it."""
+    """
+    A descriptor, and whether the file was made for it.
+
+    Raises:
+        SinkError: It cannot be opened.
+    """
+    try:
+        return _descriptor(path)
+    except (OSError, ValueError) as error:
+        raise SinkError(sentence(path, error) if isinstance(error, OSError) else f"{path!r}: {error}") from error
+
+
+def _descriptor(path: str) -> tuple[int, bool]:
     inherited = _DESCRIPTOR.fullmatch(path)
     if inherited is not None:
         # `-o >(gzip)`; opening it anew fails where it is a socket.
