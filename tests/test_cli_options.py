@@ -171,6 +171,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["-o", "out.json", "--output", "-"], OutputConfig, "output", ("out.json", "-")),
     (["--cache", "seen"], OutputConfig, "cache", "seen"),
     (["--template", "{url}\\t"], OutputConfig, "template", "{url}\\t"),
+    (["--failed", "failed.txt"], OutputConfig, "failed", "failed.txt"),
     (["--only", "404,dns"], OutputConfig, "only", ("404", "dns")),
     (["-f", "json"], OutputConfig, "format", "json"),
     (["--json"], OutputConfig, "format", "jsonl"),

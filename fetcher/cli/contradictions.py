@@ -53,6 +53,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "block_private", "the demo's site is on this machine"),
     ("demo", "ipv6", "the demo's site is on 127.0.0.1"),
     ("demo", "output", "the demo is for looking at"),
+    ("demo", "failed", "the demo is for looking at"),
     ("demo", "explain", "see it work, or read what would happen"),
 )
 """Parameters that exclude each other, and why."""

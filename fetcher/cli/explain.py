@@ -224,6 +224,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield Row("body", f"up to {Size().write(settings.max_size)}" if settings.max_size else "of any size")
     for place in output.places:
         yield Row("output", _output(place, output.overwrite))
+    if output.failed is not None:
+        yield Row("failed", _output(Place(path=output.failed, format="entries"), output.overwrite))
     yield Row("exit status", f"1 if more than {settings.max_failures} fail (--fail-on {','.join(settings.fail_on)})")
     yield Row("said", said.words or "nothing: all is as afetch --help has it")
 

@@ -21,10 +21,10 @@ from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
 from fetcher.settings import Settings
-from fetcher.sinks.chosen import Chosen, choosing
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.outputs import open_outputs
 from fetcher.sinks.protocol import Output
+from fetcher.sources.ledger import Ledger
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.summary import Facts, show
@@ -44,9 +44,6 @@ STOPPING = {
 }
 """Signals that end a run in good order, once, and at once the second time."""
 
-CHANGES = frozenset({"new", "changed", "gone"})
-"""What `--changed-only` writes."""
-
 BACKLOG = 100
 """Results that wait to be written without anybody noticing."""
 
@@ -62,9 +59,10 @@ def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, s
     fit_descriptors(settings.slots)
 
     async def main() -> int:
-        feed = Feed(sources, settings, settings.headers)
+        ledger = None if output.failed is None else Ledger()
+        feed = Feed(sources, settings, settings.headers, ledger)
         names = tuple("standard input" if name == "-" else name for name in sources)
-        return await Conductor(settings, screen, names).conduct(feed, output, feed.files)
+        return await Conductor(settings, screen, names).conduct(feed, output, feed.files, ledger)
 
     return run_loop(main())
 
@@ -89,13 +87,14 @@ class Conductor:
         source: Source,
         output: OutputConfig,
         inputs: frozenset[tuple[int, int]] = frozenset(),
+        ledger: Ledger | None = None,
         *,
         observe: Callable[[Result], object] | None = None,
     ) -> int:
         """The exit status of the run of a source into an output, with the screen as it was asked for."""
         self._display = choose(self._screen, lambda: self._run.snapshot())
         try:
-            places = self._open(output, inputs)
+            places = self._open(output, inputs, ledger)
             try:
                 source = source if self._cache is None else self._cache.remembering(source)
                 if output.wants_bytes and self._settings.body == "auto":
@@ -117,7 +116,7 @@ class Conductor:
             self._display.stop()
         return self._end()
 
-    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]]) -> list[Output]:
+    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]], ledger: Ledger | None) -> list[Output]:
         """Where records go: the outputs, and behind them what is to be remembered of them."""
         shown = any(place.path is None for place in output.places)
         terminal = shown and os.isatty(1)
@@ -129,11 +128,8 @@ class Conductor:
             write=self._display.write if shared else None,
             colour=terminal and is_terminal(1) and not os.environ.get("NO_COLOR"),
             terminal=terminal,
+            ledger=ledger,
         )
-        if output.only is not None:
-            places = [Chosen(place, choosing(output.only)) for place in places]
-        if output.changed_only:
-            places = [Chosen(place, lambda record: record.change in CHANGES) for place in places]
         if output.cache is None:
             return places
         try:

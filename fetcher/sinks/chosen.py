@@ -13,6 +13,9 @@ from fetcher.terms import Terms
 WORDS = frozenset({"ok", "failed"})
 """What records may be chosen by, beside error kinds and statuses."""
 
+CHANGES = frozenset({"new", "changed", "gone"})
+"""What is written where only what changed is."""
+
 
 def choosing(only: tuple[str, ...]) -> Callable[[Record], bool]:
     """What takes the records that these terms name: `ok`, `failed`, or outcomes as `fetcher.terms` has them."""

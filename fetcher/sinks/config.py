@@ -47,6 +47,7 @@ class OutputConfig:
         fields: What is written of each record, in this order (`fields.Field`); None is what the format has of itself.
         template: What text is made of, in place of its own line (`template.Template`).
         only: Which records are written: all, `ok` or `failed` ones, or those of error kinds, statuses and classes.
+        failed: A file for the entries that failed, as they were given, in the input's own format.
         overwrite: Replace files that are not empty.
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
@@ -57,6 +58,7 @@ class OutputConfig:
     fields: tuple[str, ...] | None = None
     template: str | None = None
     only: tuple[str, ...] | None = None
+    failed: str | None = None
     overwrite: bool = False
     cache: str | None = None
     changed_only: bool = False
@@ -66,6 +68,10 @@ class OutputConfig:
             raise UsageError(f"format {self.format!r}: choose one of {', '.join(FORMATS)}")
         if "" in self.output:
             raise UsageError("output is empty; give a file's path, or - for standard output")
+        if self.failed in {"", *STANDARD_OUTPUT}:
+            raise UsageError("failed: give a file's path; standard output is for records")
+        if self.failed is not None and PurePath(self.failed).suffix.lower() in PACKINGS:
+            raise UsageError(f"failed {self.failed!r}: is not compressed; leave {PurePath(self.failed).suffix} out")
         if self.cache == "":
             raise UsageError("cache is empty; give a folder's path")
         if self.changed_only and self.cache is None:

@@ -15,11 +15,14 @@ from msgspec.structs import replace
 
 from fetcher.errors import SinkError
 from fetcher.record import Record
+from fetcher.sinks.chosen import CHANGES, Chosen, choosing
 from fetcher.sinks.config import OutputConfig, Place
+from fetcher.sinks.failed import FailedEntries
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS, Opened, Shape
 from fetcher.sinks.packed import PACKINGS, Packed
 from fetcher.sinks.protocol import Output, Said, Sink
+from fetcher.sources.ledger import Ledger
 
 STANDARD_OUTPUT = "standard output"
 
@@ -34,6 +37,7 @@ def open_outputs(
     write: Callable[[bytes], None] | None = None,
     colour: bool = False,
     terminal: bool = False,
+    ledger: Ledger | None = None,
 ) -> list[Output]:
     """
     The outputs that `config` names, opened; nothing in them is touched before they are begun.
@@ -43,6 +47,7 @@ def open_outputs(
         write: Takes the bytes in place of standard output: the screen that prints above its bar.
         colour: Standard output is a terminal that shows colours.
         terminal: Standard output is a terminal.
+        ledger: What entries were made of, for the list of those that failed.
 
     Raises:
         SinkError: One cannot be written, is not empty, or is an input or another output; the text names it and the
@@ -54,7 +59,9 @@ def open_outputs(
     try:
         for place in config.places:
             # Not all at once: those before one that fails are to be closed.
-            outputs.append(_open(place, config, taken, write, shape))  # noqa: PERF401
+            outputs.append(_chosen(_open(place, config, taken, write, shape), config))  # noqa: PERF401
+        if config.failed is not None and ledger is not None:
+            outputs.append(FailedEntries(ledger, _open_file(config.failed, config.overwrite, taken)))
     except BaseException:
         for output in outputs:
             output.close()
@@ -89,6 +96,15 @@ class Taken:
             raise SinkError(f"{name}: is the same file as another output; choose another one")
         if stat.S_ISREG(status.st_mode):
             self._outputs.add(file)
+
+
+def _chosen(output: Output, config: OutputConfig) -> Output:
+    """The output, for those of the records that are to be written."""
+    if config.only is not None:
+        output = Chosen(output, choosing(config.only))
+    if config.changed_only:
+        output = Chosen(output, lambda record: record.change in CHANGES)
+    return output
 
 
 def _open(

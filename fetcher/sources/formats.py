@@ -11,6 +11,7 @@ from typing import Protocol
 from fetcher.model import Request
 from fetcher.sources.config import InputFormat
 from fetcher.sources.jsonl import JsonRows
+from fetcher.sources.ledger import Ledger
 from fetcher.sources.lines import LONGEST, LineSplitter
 from fetcher.sources.packed import SUFFIXES as PACKED
 from fetcher.sources.rows import LINE, RowMaker
@@ -37,6 +38,16 @@ class Rows(Protocol):
     @property
     def longest(self) -> int: ...
 
+    @property
+    def waiting(self) -> int:
+        """How many of the last lines make a row that has not ended."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether all that stands before the rows was read."""
+        ...
+
     def requests(self, lines: Iterable[str]) -> list[Request]:
         """What the lines give, up to the limit. Raises SourceError if the whole input is not what it should be."""
         ...
@@ -50,6 +61,8 @@ class LineRows:
     """A list of lines, each of which is an entry."""
 
     longest = LONGEST
+    waiting = 0
+    begun = True
 
     def __init__(self, maker: RowMaker, _place: str, name: str) -> None:
         maker.check_lines(name)
@@ -82,9 +95,14 @@ class Intake:
         name: What messages call it; a file's name, whose suffix may say what is in it.
         place: What messages put before a line's number.
         wanted: The format, or `auto`.
+        ledger: Keeps what entries are made of, where somebody will ask.
     """
 
-    def __init__(self, maker: RowMaker, name: str, place: str, wanted: InputFormat) -> None:
+    def __init__(
+        self, maker: RowMaker, name: str, place: str, wanted: InputFormat, ledger: Ledger | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._kind = ""
         self._maker = maker
         self._name = name
         self._place = place
@@ -115,13 +133,20 @@ class Intake:
 
     def requests(self, lines: Iterable[str]) -> list[Request]:
         """What the lines give, up to the limit. Raises SourceError."""
-        return [] if self._rows is None else self._rows.requests(lines)
+        if self._rows is None:
+            return []
+        if self._ledger is not None:
+            return self._ledger.requests(self._rows, self._kind, self._name, lines)
+        return self._rows.requests(lines)
 
     def rest(self) -> list[Request]:
         """What is left when there are no more lines."""
-        return [] if self._rows is None else self._rows.rest()
+        if self._rows is None:
+            return []
+        return self._rows.rest() if self._ledger is None else self._ledger.rest(self._rows)
 
     def _begin(self, kind: InputFormat) -> None:
+        self._kind = kind
         self._rows = FORMATS[kind](self._maker, self._place, self._name)
         self._splitter = LineSplitter(self._rows.longest)
 

@@ -37,6 +37,8 @@ class JsonRows:
     """
 
     longest = LONGEST_RECORD
+    waiting = 0
+    begun = True
 
     def __init__(self, maker: RowMaker, source: str) -> None:
         self._maker = maker

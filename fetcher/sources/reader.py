@@ -30,6 +30,7 @@ from fetcher.errors import SourceError, UsageError
 from fetcher.model import Request
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.formats import Intake
+from fetcher.sources.ledger import Ledger
 from fetcher.sources.lines import LineParser
 from fetcher.sources.packed import MisnamedError, Unpacker
 from fetcher.sources.protocol import BATCH
@@ -92,6 +93,7 @@ class Feed:
     Args:
         names: The sources, read in this order; one after the other, never as one text.
         headers: The run's own, as `LineParser` wants them.
+        ledger: Keeps what entries are made of, where somebody will ask.
 
     Raises:
         SourceError: A source cannot be opened, is a directory, or a file without the columns that are asked for; its
@@ -100,8 +102,13 @@ class Feed:
     """
 
     def __init__(
-        self, names: Sequence[str], config: SourceConfig, headers: Sequence[tuple[str, str | None]] = ()
+        self,
+        names: Sequence[str],
+        config: SourceConfig,
+        headers: Sequence[tuple[str, str | None]] = (),
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._parser = LineParser(config, headers)
         self._maker = RowMaker(self._parser, config, headers)
         self._config = config
@@ -111,7 +118,7 @@ class Feed:
         try:
             # Without a body, which may be in a file that can be read once.
             bare = replace(config, limit=0, data=None, data_json=None, form=())
-            self._probe(RowMaker(LineParser(bare), config, headers))
+            self._probe(RowMaker(LineParser(bare), config, headers), None if ledger is None else Ledger())
             self._reader = _Reader(descriptors)
         except BaseException:
             for descriptor, _ in descriptors:
@@ -154,9 +161,12 @@ class Feed:
                 if self._parser.full:
                     break
                 if entry.descriptor is None:
-                    yield [self._parser.entry(entry.name)]
+                    request = self._parser.entry(entry.name)
+                    if self._ledger is not None:
+                        self._ledger.entry(entry.name, request)
+                    yield [request]
                     continue
-                intake = self._intake(entry, self._maker)
+                intake = self._intake(entry, self._maker, self._ledger)
                 more = True
                 while more and not self._parser.full:
                     block, size = await self._block(entry)
@@ -182,11 +192,11 @@ class Feed:
         self._arrived.set()
         self._reader.close()
 
-    def _intake(self, entry: Input, maker: RowMaker) -> Intake:
+    def _intake(self, entry: Input, maker: RowMaker, ledger: Ledger | None) -> Intake:
         alone = sum(other.descriptor is not None for other in self._inputs) == 1
-        return Intake(maker, entry.name, "" if alone else f"{entry.name}, ", self._config.input_format)
+        return Intake(maker, entry.name, "" if alone else f"{entry.name}, ", self._config.input_format, ledger)
 
-    def _probe(self, maker: RowMaker) -> None:
+    def _probe(self, maker: RowMaker, ledger: Ledger | None) -> None:
         """
         Look at how the files begin, so that what ends the run ends it before the first request.
 
@@ -194,9 +204,11 @@ class Feed:
             SourceError: The whole of a file is not what it should be.
         """
         for entry in self._inputs:
+            if entry.descriptor is None and ledger is not None:
+                ledger.check_entry(entry.name)
             if entry.descriptor is None or not entry.size:
                 continue
-            intake, unpacker = self._intake(entry, maker), Unpacker(entry.name)
+            intake, unpacker = self._intake(entry, maker, ledger), Unpacker(entry.name)
             with suppress(OSError):
                 head = os.pread(entry.descriptor, BLOCK, os.lseek(entry.descriptor, 0, os.SEEK_CUR))
                 try:

@@ -58,6 +58,16 @@ class TableRows:
         self._held = 0
         self._reread = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many of the last lines make a row that has not ended."""
+        return len(self._open)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the columns are known."""
+        return bool(self._columns)
+
     def requests(self, lines: Iterable[str]) -> list[Request]:
         """
         One request for every row that these lines complete, up to the limit.

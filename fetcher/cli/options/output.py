@@ -59,6 +59,14 @@ output_options = group(
         help="Which records to write: ok, failed, or error kinds, statuses and classes such as 5xx.",
     ),
     setting(
+        "--failed",
+        room=OutputConfig,
+        type=FilePath(),
+        metavar="FILE",
+        help="Write the entries that failed into this file, as they were given and in the list's own format, so that "
+        "they can be fetched again.",
+    ),
+    setting(
         "--body",
         room=RecordConfig,
         type=click.Choice(BODIES),
