@@ -179,7 +179,7 @@ def test_any_table_reads_the_same_again(rows: list[list[str]]) -> None:
 @given(st.binary(max_size=60), st.integers(1, 9))
 def test_quotes_that_do_not_close_lose_no_line(data: bytes, block: int) -> None:
     """Whatever follows a header, what is given back makes as many entries as it was."""
-    data = b"url,b\n" + data.replace(b"\xff\xfe", b"") + b'\n"open,1\nx,"y\n'
+    data = b"url,b\n" + data.replace(b"\xff\xfe", b"") + b'\n"open,1\nx,2\n'
 
     try:
         once, count = given_back("list.csv", data, block)
