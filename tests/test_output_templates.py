@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fetcher.errors import ErrorKind, UsageError
+from fetcher.errors import ErrorKind, SinkError, UsageError
 from fetcher.record import Failure, Record, RecordConfig, encode_line, make_record
 from fetcher.sinks.chosen import Chosen, choosing
 from fetcher.sinks.config import OutputConfig
@@ -18,6 +20,7 @@ from fetcher.sinks.files import Function
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput
 from fetcher.sinks.template import Filled, Template
+from tests.opening import open_output
 from tests.samples import failed_result, reply, sample_record, unsent_result
 
 NEVER = threading.Event()
@@ -155,6 +158,29 @@ def test_only_some_are_written(only: tuple[str, ...], indexes: list[int]) -> Non
 
     assert b"".join(seen) == b"".join(encode_line(RECORDS[index]) for index in indexes)
     assert output.written == len(RECORDS)
+
+
+def test_a_count_is_of_what_is_there_when_an_output_fails(tmp_path: Path) -> None:
+    """Up to the first record that was to be written and is not, also where others after it were not to be."""
+    path = tmp_path / "out.jsonl"
+    inner = open_output(OutputConfig(output=(str(path),)))
+    output = Chosen(inner, choosing(("404",)))
+    gone, good = RECORDS[2], RECORDS[0]
+    output.begin()
+    for record in (good, gone, good, gone, good, good, gone, good):
+        output.add(record)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * len(encode_line(gone)) + 10, hard))
+    try:
+        with pytest.raises(SinkError):
+            output.flush(NEVER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    output.close()
+
+    assert len(path.read_bytes().splitlines()) == inner.written == 2
+    assert output.written == 6
 
 
 @pytest.mark.parametrize("only", [("okay",), ("ok", "404"), ("60x",)])

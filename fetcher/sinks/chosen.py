@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from threading import Event
 
@@ -47,7 +48,9 @@ class Chosen:
         self._output = output
         self._takes = takes
         self._seen = 0
-        self._taken = 0
+        # Of each record that was passed on and is not written: how many were seen before it.
+        self._under_way: deque[int] = deque()
+        self._dealt = 0
         self.written = 0
 
     def begin(self) -> None:
@@ -59,20 +62,32 @@ class Chosen:
         self._seen += 1
         if not self._takes(record):
             return 0
-        self._taken += 1
+        self._under_way.append(self._seen - 1)
         return self._output.add(record)
 
     def flush(self, stop: Event) -> None:
         """Write what waits."""
-        self._output.flush(stop)
-        if self._output.written == self._taken:
-            self.written = self._seen
+        try:
+            self._output.flush(stop)
+        finally:
+            self._count()
 
     def end(self, stop: Event) -> None:
         """Write what waits, and the format's end."""
-        self._output.end(stop)
-        self.flush(stop)
+        try:
+            self._output.end(stop)
+        finally:
+            self._count()
 
     def close(self) -> None:
         """Let go of the place."""
         self._output.close()
+
+    def _count(self) -> None:
+        written = self._output.written
+        while self._dealt < written:
+            self._under_way.popleft()
+            self._dealt += 1
+        self.written = self._under_way[0] if self._under_way else self._seen
+        # What a full disk took back for the format's end.
+        self.written -= self._dealt - written
