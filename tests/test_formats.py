@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import re
+import signal
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -161,3 +167,38 @@ def test_an_output_that_fails_leaves_the_others_whole(afetch: Afetch, site: Site
 
     assert done.returncode == 2
     assert isinstance(json.loads(Path(afetch.folder / "out.json").read_text()), list)
+
+
+def test_every_format_has_every_record(afetch: Afetch, site: Site) -> None:
+    """All at once, also compressed and after an interrupt: as many as the summary says."""
+    urls = [site.page(f"page {number}", status=404 if number % 7 == 0 else 200) for number in range(60)]
+    (afetch.folder / "urls.txt").write_text("".join(f"{url}\n" for url in [*urls, site.hang()]))
+    names = ("a.jsonl", "a.json", "a.csv", "a.tsv", "a.sqlite", "a.txt", "b.jsonl.gz", "b.csv.gz")
+    process = afetch.start("urls.txt", *(word for name in names for word in ("-o", name)))
+    site.wait(61)
+    while (afetch.folder / "a.txt").read_text().count("\n") != 60:
+        assert process.poll() is None
+        threading.Event().wait(0.02)
+
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+
+    def read(name: str) -> bytes:
+        return (afetch.folder / name).read_bytes()
+
+    with closing(sqlite3.connect(afetch.folder / "a.sqlite")) as base:
+        rows = [url for (url,) in base.execute("SELECT url FROM records")]
+    tables = [read("a.csv"), gzip.decompress(read("b.csv.gz"))]
+    found = [
+        [json.loads(line)["url"] for line in read("a.jsonl").splitlines()],
+        [json.loads(line)["url"] for line in gzip.decompress(read("b.jsonl.gz")).splitlines()],
+        [record["url"] for record in json.loads(read("a.json"))],
+        *([row["url"] for row in csv.DictReader(io.StringIO(table.decode()))] for table in tables),
+        [line.split("\t")[0] for line in read("a.tsv").decode().splitlines()[1:]],
+        [line.split("\t")[3] for line in read("a.txt").decode().splitlines()],
+        rows,
+    ]
+    assert [sorted(each) for each in found] == [sorted(urls)] * len(names)
+    assert b"51 ok, 9 failed" in err
+    assert b"1 entry has no record" in err
