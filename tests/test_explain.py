@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -158,6 +159,19 @@ def test_an_output_is_told_of_and_left_alone(afetch: Afetch, arguments: Sequence
     assert done.returncode == 0
     assert " ".join(rows(done.stdout, "The run")["output"]) == f"jsonl in out.jsonl, {told}"
     assert (afetch.folder / "out.jsonl").read_text() == "precious\n"
+
+
+def test_several_outputs_are_told_of(afetch: Afetch) -> None:
+    """A row each, the file for what failed too, and what was said is told as it was."""
+    done = afetch("http://a/", "--explain", "-o", "a.jsonl.gz", "-o", "-", "--failed", "f.txt")
+
+    assert re.findall("^  output +(.*)", done.stdout, re.MULTILINE) == [
+        "jsonl in a.jsonl.gz",
+        "text on standard output",
+    ]
+    assert rows(done.stdout, "The run")["failed"] == ["entries in f.txt"]
+    assert rows(done.stdout, "The run")["said"] == ["--output a.jsonl.gz, -", "--failed f.txt"]
+    assert list(afetch.folder.iterdir()) == []
 
 
 def test_an_output_is_not_made(afetch: Afetch) -> None:

@@ -141,7 +141,8 @@ def _written(param: click.Option, value: Any) -> str:
     kind = param.type
     if param.is_flag or param.name in UNREPEATED or (isinstance(kind, Value) and kind.secret):
         return ""
-    return masked(kind.write(value) if isinstance(kind, Value) else str(value))
+    values = value if param.multiple else [value]
+    return ", ".join(masked(kind.write(each) if isinstance(kind, Value) else str(each)) for each in values)
 
 
 class Entries:
