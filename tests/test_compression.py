@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from fetcher.client.codings import BombError, decoder_for
 from fetcher.errors import ErrorKind
 from tests.conftest import Afetch, MakeNginx
+from tests.peaks import peak_of
 from tests.servers import Httpbin, Site
 
 try:
@@ -64,16 +63,6 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zstd, zstd": lambda: zstd.compress(zstd_bomb()),
     "zstd, gzip, br": lambda: brotli.compress(gzip.compress(zstd_bomb())),
 }
-
-
-def peak_of(afetch: Afetch, *args: str) -> tuple[dict[str, Any], int]:
-    """The record of a run of its own, and the most memory that it ever had, in bytes."""
-    process = afetch.start("--json", *args)
-    assert process.stdout is not None
-    record = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return record, usage.ru_maxrss * 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="ru_maxrss has other units elsewhere")

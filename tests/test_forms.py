@@ -23,6 +23,7 @@ from fetcher.errors import SourceError, UsageError
 from fetcher.model import File, Form
 from fetcher.sources.payload import form_payload
 from tests.conftest import Afetch, MakeNginx, MakeRawServer, missing
+from tests.peaks import peak_of
 from tests.servers import Hang, Httpbin, Site, Talk, reply
 
 MIB = 1024 * 1024
@@ -148,16 +149,6 @@ class Head:
     async def perform(self, talk: Talk) -> bool:
         await talk.wire.reader.readuntil(b"\r\n\r\n")
         return True
-
-
-def peak_of(afetch: Afetch, *args: str) -> tuple[dict[str, Any], int]:
-    """The record of a run of its own, and the most memory that it ever had, in bytes."""
-    process = afetch.start("--json", *args)
-    assert process.stdout is not None
-    record = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return record, usage.ru_maxrss * 1024
 
 
 class Sink:
