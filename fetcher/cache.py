@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import blake2b
+from operator import itemgetter
 from pathlib import Path
 from threading import Event
 from time import time
@@ -35,6 +36,9 @@ VERSION = 1
 
 PATIENCE = 10.0
 """Seconds that a run waits for another one that is storing into the same cache."""
+
+PAGES = 32 * 1024 * 1024
+"""Bytes of pages that each of the two connections holds at most."""
 
 STORABLE = range(200, 300)
 PARTIAL = 206
@@ -88,6 +92,9 @@ class Cache:
                 raise SinkError(f"{self._path}: of another version of afetch ({version}); give another --cache folder")
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = NORMAL")
+            # Keys are hashes, so every page is as likely as every other: what is not at hand is read or written anew.
+            base.execute(f"PRAGMA cache_size = -{PAGES // 1024}")
+            base.execute("PRAGMA wal_autocheckpoint = 16384")
             base.execute(_TABLE)
             base.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
@@ -159,7 +166,8 @@ class Cache:
         try:
             base.execute("BEGIN IMMEDIATE")
             try:
-                base.executemany(_STORE, [row for _, row in changes if row is not None])
+                # In the order of the pages that they go to.
+                base.executemany(_STORE, sorted((row for _, row in changes if row is not None), key=itemgetter(0)))
                 base.executemany(_FORGET, [(key,) for key, row in changes if row is None])
                 base.execute("COMMIT")
             except BaseException:
