@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 import pickle
+import sys
 import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -501,3 +503,17 @@ def test_redirects_and_the_last_hop_are_told_apart() -> None:
     assert record.final_url == "http://example.com/item?id=7"
     assert [(redirect.url, redirect.status) for redirect in record.redirects] == [("http://example.com/item", 301)]
     assert not record.ok
+
+
+@pytest.mark.parametrize("write", [encode, encode_line])
+def test_a_line_leaves_nothing_behind(write: Callable[[Record], bytes]) -> None:
+    """Ten million records are ten million of whatever is kept of one."""
+    record = make_record(sample_result(), RecordConfig())
+    write(record)
+    gc.collect()
+    before = sys.getallocatedblocks()
+
+    for _ in range(10_000):
+        write(record)
+
+    assert sys.getallocatedblocks() - before < 1_000
