@@ -148,8 +148,8 @@ class Host:
         if fresh:
             self._halved = now
             self._streak += 1
-            if self._adapt:
-                self._shrink(active)
+            if self._adapt and not self._halve(active):
+                self._gap = min(LONGEST_GAP, max(FIRST_GAP, 2 * self._gap))
         if wait is None:
             wait = self._gap or min(LONGEST_GAP, FIRST_GAP * 2.0 ** min(self._streak - 1, 10))
         if now + wait > self.hold:
@@ -163,15 +163,12 @@ class Host:
         if sent >= self._halved:
             self._halved = now
             if self._adapt:
-                self.window = max(1, min(self.window, active) // 2)
-                self._replies = 0.0
+                self._halve(active)
 
-    def _shrink(self, active: int) -> None:
+    def _halve(self, active: int) -> bool:
+        """Allow half of what was really under way, whatever the window would have allowed; False at one."""
         self._replies = 0.0
-        if self.window > 1 and active > 1:
-            # What was really under way was too much, whatever the window would have allowed.
-            self.window = max(1, min(self.window, active) // 2)
-        elif self.window > 1:
-            self.window = 1
-        else:
-            self._gap = min(LONGEST_GAP, max(FIRST_GAP, 2 * self._gap))
+        if self.window <= 1:
+            return False
+        self.window = max(1, min(self.window, active) // 2)
+        return True
