@@ -118,29 +118,15 @@ class Label(Struct, frozen=True):
     text: bool
 
 
-class Content(Struct, frozen=True):
-    """
-    A body as a record has it.
-
-    Attributes:
-        encoding: What `body` is; None if there is none.
-        charset: What the text was decoded with; None where no text was.
-        body: The JSON on one line as `Raw`, the text, or base64.
-    """
-
-    encoding: BodyEncoding | None
-    charset: str | None
-    body: Raw | str | None
-
-
-class Form:
+class BodyForm:
     """
     What a body is, before it is made into that.
 
     Not a Struct, so that no encoder takes it for something to write down.
 
     Attributes:
-        encoding, charset: As in `Content`.
+        encoding: What it is; None if there is none.
+        charset: What the text is decoded with; None where there is no text.
         held: Bytes that are held for it.
     """
 
@@ -206,7 +192,7 @@ class Form:
             start = end
 
 
-NOTHING = Form(None)
+NOTHING = BodyForm(None)
 
 
 def read_label(content_type: str | None) -> Label:
@@ -214,7 +200,7 @@ def read_label(content_type: str | None) -> Label:
     return _read_label(content_type[:LONGEST_TYPE] if content_type else "")
 
 
-def read_body(body: bytes, label: Label, mode: BodyMode = "auto") -> Content:
+def read_form(body: bytes, label: Label, mode: BodyMode = "auto") -> BodyForm:
     """
     A body, its content coding undone, as `mode` wants it.
 
@@ -222,12 +208,6 @@ def read_body(body: bytes, label: Label, mode: BodyMode = "auto") -> Content:
         mode: What the label and the bytes say (`auto`); JSON where it is that, whatever the label, and else text
             (`json`); always `text`, always `base64`; nothing (`none`).
     """
-    form = read_form(body, label, mode)
-    return Content(form.encoding, form.charset, form.whole())
-
-
-def read_form(body: bytes, label: Label, mode: BodyMode = "auto") -> Form:
-    """What `read_body` gives, not yet made: a large body need not be held as that."""
     return _MODES[mode](body, label)
 
 
@@ -251,7 +231,7 @@ def strict_json(body: bytes) -> bytes | None:
 def decode(body: bytes, label: Label) -> tuple[str, Charset]:
     """The text of a body, and the charset it was decoded with; a byte order mark is no part of the text."""
     charset, start = _charset(body, label)
-    return Form("text", body, charset, start).text(), charset
+    return BodyForm("text", body, charset, start).text(), charset
 
 
 def _charset(body: bytes, label: Label) -> tuple[Charset, int]:
@@ -269,7 +249,7 @@ def _charset(body: bytes, label: Label) -> tuple[Charset, int]:
     return charset, 0
 
 
-def _auto(body: bytes, label: Label) -> Form:
+def _auto(body: bytes, label: Label) -> BodyForm:
     if label.json:
         return _json(body, label)
     if label.text:
@@ -280,23 +260,23 @@ def _auto(body: bytes, label: Label) -> Form:
         return _base64(body, label) if any("\0" in text for text in form.texts()) else form
     if b"\0" in body or _utf8_flaw(body) is not None:
         return _base64(body, label)
-    return Form("text", body, UTF8, len(_UTF8_MARK) if body.startswith(_UTF8_MARK) else 0)
+    return BodyForm("text", body, UTF8, len(_UTF8_MARK) if body.startswith(_UTF8_MARK) else 0)
 
 
-def _json(body: bytes, label: Label) -> Form:
+def _json(body: bytes, label: Label) -> BodyForm:
     compact = strict_json(body)
-    return _text(body, label) if compact is None else Form("json", compact, UTF8)
+    return _text(body, label) if compact is None else BodyForm("json", compact, UTF8)
 
 
-def _text(body: bytes, label: Label) -> Form:
-    return Form("text", body, *_charset(body, label))
+def _text(body: bytes, label: Label) -> BodyForm:
+    return BodyForm("text", body, *_charset(body, label))
 
 
-def _base64(body: bytes, _label: Label) -> Form:
-    return Form("base64", body)
+def _base64(body: bytes, _label: Label) -> BodyForm:
+    return BodyForm("base64", body)
 
 
-def _none(_body: bytes, _label: Label) -> Form:
+def _none(_body: bytes, _label: Label) -> BodyForm:
     return NOTHING
 
 

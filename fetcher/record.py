@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from fetcher.bodies import NOTHING, BodyEncoding, BodyMode, Form, read_form, read_label
+from fetcher.bodies import NOTHING, BodyEncoding, BodyForm, BodyMode, read_form, read_label
 from fetcher.errors import AfetchError, ErrorKind, UsageError
 from fetcher.model import Attempt, Error, Hop, Known, Result, Timings
 
@@ -219,9 +219,9 @@ class LargeRecord(Record, frozen=True):
         return self.form.whole()
 
     @property
-    def form(self) -> Form:
+    def form(self) -> BodyForm:
         """What the body is made of."""
-        return cast("Form", _BODY.__get__(self))
+        return cast("BodyForm", _BODY.__get__(self))
 
 
 class LargeLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+from typing import NamedTuple
 from unittest.mock import patch
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetcher.bodies import DEEPEST, BodyMode, Content, decode, read_body, read_form, read_label, strict_json
+from fetcher.bodies import DEEPEST, BodyEncoding, BodyMode, decode, read_form, read_label, strict_json
 from fetcher.charsets import CHARSETS, find_charset
 
 RUSSIAN = "Привет, как дела? Это обычный русский текст на странице, каких много.\n" * 5
@@ -20,8 +21,17 @@ FRENCH = "L'été dernier, François et Hélène ont visité plusieurs régions 
 JAPANESE = "これは日本語のページです。文字コードの判定を試します。\n" * 5
 
 
+class Content(NamedTuple):
+    """A body as a record has it."""
+
+    encoding: BodyEncoding | None
+    charset: str | None
+    body: msgspec.Raw | str | None
+
+
 def read(body: bytes, content_type: str | None = None, mode: BodyMode = "auto") -> Content:
-    return read_body(body, read_label(content_type), mode)
+    form = read_form(body, read_label(content_type), mode)
+    return Content(form.encoding, form.charset, form.whole())
 
 
 # -- what it is
@@ -370,7 +380,7 @@ def test_the_pieces_of_a_body_are_what_the_encoder_makes_of_it(
     mark: bytes, body: bytes, content_type: str, mode: BodyMode, size: int
 ) -> None:
     """Wherever the slices end, within a character or an escape, a large body is the same as it is at once."""
-    at_once = read_body(mark + body, read_label(content_type), mode)
+    at_once = read(mark + body, content_type, mode)
 
     with patch("fetcher.bodies.SLICE", size):
         form = read_form(mark + body, read_label(content_type), mode)

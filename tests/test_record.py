@@ -309,7 +309,7 @@ def test_a_large_record_has_its_body_for_whoever_asks() -> None:
 
 def test_the_encoder_does_not_take_a_large_record() -> None:
     """It must not be left out in silence, nor held whole by mistake."""
-    with pytest.raises(TypeError, match="Form"):
+    with pytest.raises(TypeError, match="BodyForm"):
         encode(large_of(reply(b"x" * LARGE, b"text/plain")))
 
 
