@@ -59,13 +59,21 @@ def numbered(index: int) -> Record:
     return replace(make_record(unsent_result(), CONFIG), index=index)
 
 
+def tables(path: Path) -> set[str]:
+    """The names of what is in the file so far."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE)) as base:
+        return {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
+
+
 def sqlite3_says(path: Path, query: str) -> str:
     """What SQLite's own command says to a query."""
     if shutil.which("sqlite3") is None:
         if os.environ.get("CI"):
             pytest.fail("sqlite3 is not installed")
         pytest.skip("sqlite3 is not installed")
-    done = subprocess.run(["sqlite3", path, query], check=True, capture_output=True, text=True, timeout=PATIENCE)
+    # It gives up at once on a file that is locked, as this one is while it becomes a database.
+    command = ["sqlite3", "-cmd", f".timeout {1000 * PATIENCE:.0f}", path, query]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=2 * PATIENCE)
     return done.stdout
 
 
@@ -286,9 +294,10 @@ def test_it_is_read_while_the_run_goes_on_and_after_a_kill(afetch: Afetch, site:
     process = afetch.start(*urls, site.hang(), "-o", "out.sqlite", "-c", "10")
     path = afetch.folder / "out.sqlite"
     query = "SELECT count(*), count(DISTINCT url) FROM records"
-    until(lambda: path.exists() and path.stat().st_size)
+    # The command would make it, and is no match for who makes it: the file is there before its table is.
+    until(lambda: path.exists() and "records" in tables(path))
 
-    until(lambda: "records" in sqlite3_says(path, ".tables") and sqlite3_says(path, query) == "50|50\n")
+    until(lambda: sqlite3_says(path, query) == "50|50\n")
     running = process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait(PATIENCE)
@@ -303,7 +312,8 @@ def test_an_interrupted_run_leaves_one_file(afetch: Afetch, site: Site) -> None:
     url = site.page("x")
     process = afetch.start(url, site.hang(), "-o", "out.db")
     path = afetch.folder / "out.db"
-    until(lambda: path.exists() and path.stat().st_size and len(rows(path)) == 1)
+    # The file is there before its table is.
+    until(lambda: path.exists() and "records" in tables(path) and len(rows(path)) == 1)
 
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
