@@ -32,7 +32,7 @@ FLOORS = {
         "summary",
         "terminal",
     },
-    2: {"client", "sources", "demo", "record", "bodies", "charsets", "stats", "urls", "hosts"},
+    2: {"client", "sources", "demo", "record", "bodies", "charsets", "seen", "stats", "urls", "hosts"},
     1: {"model", "errors", "terms", "screen"},
 }
 """Upper floors import lower ones and their own, never the other way. A new room is written down here."""
