@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from fetcher.record import Record
+from fetcher.sinks.past import Past
 from fetcher.sinks.protocol import Output, Sink
 
 Encode = Callable[[Record], bytes]
@@ -37,11 +38,25 @@ class Opened(Struct, frozen=True):
     Attributes:
         made: It was made for this.
         filled: There is something in it, which may be replaced.
+        kept: What is in it, if anything is, stays, and records go behind it; `filled` is false then.
     """
 
     path: str
     made: bool
     filled: bool
+    kept: bool = False
+
+
+class Left(Struct, frozen=True):
+    """
+    A file that an earlier run may have left something in.
+
+    Attributes:
+        packing: The suffix that says how it is compressed, if it is.
+    """
+
+    path: str
+    packing: str | None = None
 
 
 class Format(Struct, frozen=True):
@@ -53,12 +68,16 @@ class Format(Struct, frozen=True):
         make: A new sink; None where the format is no stream of bytes, and
         own: makes an output of a regular file, as it was opened.
         fields: Its records can be of some fields only.
+        past: What an earlier run left in a file; None where that cannot be gone on with.
+        journal: A file of it says by itself what is done. Others have a journal beside them.
     """
 
     suffixes: tuple[str, ...]
     make: Callable[[Shape], Sink] | None
     own: Callable[[Opened, Shape], Output] | None = None
     fields: bool = True
+    past: Callable[[Left, Shape], Past] | None = None
+    journal: bool = False
 
 
 def _text(shape: Shape) -> Sink:
