@@ -1,4 +1,4 @@
-"""Owns the command: `python -m tests.benchmarks [memory|budget|frontier|small|auto]… [--json FILE] [--runs N]`."""
+"""Owns the command: `python -m tests.benchmarks [memory|budget|frontier|small|auto|start]… [--json FILE] [--runs N]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import bench_auto, bench_budget, bench_frontier, bench_memory, bench_small
+from tests.benchmarks import bench_auto, bench_budget, bench_frontier, bench_memory, bench_small, bench_start
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.report import Plan, Report, machine
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "frontier": bench_frontier,
     "small": bench_small,
     "auto": bench_auto,
+    "start": bench_start,
 }
 
 
