@@ -1,4 +1,4 @@
-"""Owns the command: `python -m tests.benchmarks [memory|budget|frontier|small|auto|start]… [--json FILE] [--runs N]`."""
+"""Owns the command: `python -m tests.benchmarks [NAME]… [--json FILE] [--runs N] [--scale F]`."""
 
 from __future__ import annotations
 

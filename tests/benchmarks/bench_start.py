@@ -30,12 +30,9 @@ def run(lab: Lab, plan: Plan, report: Report) -> None:
     usages: dict[str, list[Usage]] = {name: [] for name, _ in commands}
     answered = {name: 0 for name in usages if name in ANSWERED}
     out = lab.folder / "out"
-    # The first of each is not counted: it finds files that nobody has read yet.
-    for number in range(-1, plan.runs or RUNS):
+    for number in range(plan.runs or RUNS):
         for name, command in commands[number % len(commands) :] + commands[: number % len(commands)]:
             usage = measure(command, out=out)
-            if number < 0:
-                continue
             usages[name].append(usage)
             if name in answered:
                 answered[name] += ANSWERED[name] in out.read_text()
