@@ -21,6 +21,8 @@ from fetcher.model import Request, Result
 from fetcher.record import Record, make_record
 from fetcher.settings import Settings
 from fetcher.sources.iterable import from_iterable
+from fetcher.sources.protocol import Source
+from fetcher.sources.unique import Unique
 
 Urls = Iterable[str | Request] | AsyncIterable[str | Request]
 
@@ -38,7 +40,8 @@ class Fetch:
 
     def __init__(self, urls: Urls, settings: Settings) -> None:
         self._settings = settings
-        self._source = from_iterable(urls, settings, settings.headers)
+        source = from_iterable(urls, settings, settings.headers)
+        self._source: Source = Unique(source) if settings.unique else source
         self._results: deque[Result] = deque()
         self._engine: Engine | None = None
         self._run: asyncio.Task[None] | None = None

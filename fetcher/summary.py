@@ -74,6 +74,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         outage: Seconds for which there was no network.
         tuned: How many requests at once `-c auto` found to do best.
         lookups: What the lookups of names came to.
+        repeats: Entries that were dropped because they repeat others (`--unique`).
     """
 
     elapsed: float
@@ -89,6 +90,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     outage: float = 0.0
     tuned: Found | None = None
     lookups: Lookups | None = None
+    repeats: int = 0
 
 
 def render(stats: Stats, facts: Facts, *, width: int = WIDTH, colour: bool = False) -> str:
@@ -122,6 +124,7 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("again", _again(stats), width)
         yield from _row("slots", _slots(facts.tuned), width)
         yield from _worst(stats)
+    yield from _row("repeats", _repeats(facts), width)
     yield from _row("changes", _changes(facts), width)
     yield from _row("waited", _waited(facts), width)
     if facts.counted != stats.failed or (stats.failed and not facts.excessive):
@@ -203,6 +206,10 @@ def _again(stats: Stats) -> list[list[Span]]:
     if stats.redirects:
         items.append([(counted(stats.redirects, "redirect"), "")])
     return items
+
+
+def _repeats(facts: Facts) -> list[list[Span]]:
+    return [[(f"{counted(facts.repeats, 'entry', 'entries')} dropped (--unique)", "")]] if facts.repeats else []
 
 
 def _changes(facts: Facts) -> list[list[Span]]:

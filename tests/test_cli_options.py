@@ -93,6 +93,7 @@ def real(arguments: Sequence[str], **more: Any) -> subprocess.CompletedProcess[s
 MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--base-url", "http://a/b"], SourceConfig, "base_url", "http://a/b"),
     (["--limit", "5"], SourceConfig, "limit", 5),
+    (["--unique"], SourceConfig, "unique", True),
     (["--input-format", "tsv"], SourceConfig, "input_format", "tsv"),
     (["--url-column", "link"], SourceConfig, "url_column", "link"),
     (["-X", "PUT"], SourceConfig, "method", "PUT"),

@@ -40,6 +40,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),
+    ("demo", "unique", _DEMO),
     ("demo", "input_format", _DEMO),
     ("demo", "url_column", _DEMO),
     ("demo", "method", _DEMO),

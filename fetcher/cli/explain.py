@@ -35,6 +35,7 @@ from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import sentence
 from fetcher.sources.reader import Feed
+from fetcher.sources.unique import Unique
 from fetcher.terminal import WIDTH, Pen, counted, escaped, is_terminal
 from fetcher.urls import masked
 
@@ -87,9 +88,10 @@ async def _tell_entries(sources: tuple[str, ...], settings: Settings, entries: E
     """Tell of each entry as soon as it is read; how many were read, which may be one more than is told."""
     limit = SHOWN + 1 if settings.limit is None else settings.limit
     feed = Feed(sources, replace(settings, limit=limit), settings.headers)
+    source = Unique(feed) if settings.unique else feed
     count = 0
     try:
-        async for batch in feed.batches():
+        async for batch in source.batches():
             for request in batch:
                 count = request.index + 1
                 if settings.limit is None and count > SHOWN:
@@ -216,6 +218,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield Row("rate", NO_LIMIT if settings.rate is None else Rate().write(settings.rate))
     if settings.limit_rate is not None:
         yield Row("bytes", Speed().write(settings.limit_rate))
+    if settings.unique:
+        yield Row("repeats", "are dropped: the same method, URL and body as an earlier entry")
     yield Row("look-ahead", counted(settings.window, "entry", "entries"))
     yield from _patience(settings)
     yield Row("redirects", f"up to {settings.max_redirects} are followed" if settings.follow else "are not followed")

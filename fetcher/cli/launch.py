@@ -27,6 +27,7 @@ from fetcher.sinks.protocol import Output
 from fetcher.sources.ledger import Ledger
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
+from fetcher.sources.unique import Unique
 from fetcher.summary import Facts, show
 from fetcher.terminal import counted, is_terminal, same_terminal
 
@@ -81,6 +82,7 @@ class Conductor:
         self._run: LocalRun
         self._signal: str | None = None
         self._cache: Cache | None = None
+        self._unique: Unique | None = None
 
     async def conduct(
         self,
@@ -96,6 +98,8 @@ class Conductor:
         try:
             places = self._open(output, inputs, ledger)
             try:
+                if self._settings.unique:
+                    source = self._unique = Unique(source, None if ledger is None else ledger.let_go)
                 source = source if self._cache is None else self._cache.remembering(source)
                 if output.wants_bytes and self._settings.body == "auto":
                     self._settings = replace(self._settings, body="base64")
@@ -192,6 +196,7 @@ class Conductor:
             outage=run.outage,
             tuned=run.tuned,
             lookups=run.lookups,
+            repeats=self._unique.dropped if self._unique is not None else 0,
         )
 
     def _reason(self) -> str | None:

@@ -30,6 +30,7 @@ class SourceConfig:
         base_url: What entries without a scheme are appended to, with one slash between; it can have neither query
             nor fragment. With columns in it (`https://example.com/items/{id}`) it is each row's URL.
         limit: How many entries to read; None is all.
+        unique: Drop the entries whose request (method, URL, body) repeats an earlier one; they have no record.
         input_format: What lists are; `auto` goes by a file's suffix, then by the first entry.
         url_column: The column, or key, with the URL; None is `url`.
     """
@@ -42,6 +43,7 @@ class SourceConfig:
     params: tuple[tuple[str, str], ...] = ()
     base_url: str | None = None
     limit: int | None = None
+    unique: bool = False
     input_format: InputFormat = "auto"
     url_column: str | None = None
 

@@ -107,6 +107,10 @@ class Ledger:
         given.told = True
         return given.text
 
+    def let_go(self, index: int) -> None:
+        """Nobody will ask for this entry."""
+        self._given.pop(index, None)
+
     def _keep(self, made: list[Request], text: bytes) -> None:
         if made:
             given = _Given(text)

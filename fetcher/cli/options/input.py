@@ -8,7 +8,7 @@ from typing import get_args
 import click
 import rich_click
 
-from fetcher.cli.options.option import group, setting
+from fetcher.cli.options.option import flag, group, setting
 from fetcher.cli.values import Source, Text, Whole
 from fetcher.sources.config import InputFormat, SourceConfig
 
@@ -45,6 +45,11 @@ input_options = group(
         metavar="URL",
         help="What entries without a scheme are appended to, with exactly one slash between. With columns in it, as in "
         "'https://example.com/items/{id}', each row's URL.",
+    ),
+    flag(
+        "--unique",
+        room=SourceConfig,
+        help="Drop entries that repeat an earlier one: the same method, URL and body. They have no record.",
     ),
     setting("--limit", room=SourceConfig, type=Whole(), metavar="N", help="Read no more than N entries."),
 )
