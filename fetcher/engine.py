@@ -450,8 +450,9 @@ class Engine:
         if isinstance(outcome, Result):
             self._finish(outcome)
         else:
-            if hop.body:
-                self._client.budget.give(len(hop.body))
+            held = hop.held
+            if held:
+                self._client.budget.give(held)
             if not self._stopping:
                 self._give_back(outcome, now)
         if self._frontier.fallen:

@@ -62,8 +62,8 @@ class Fetch:
             await self._arrived.wait()
         result = self._results.popleft()
         self._taken.set()
-        if self._engine is not None and result.hop is not None and result.hop.body:
-            self._engine.written(len(result.hop.body))
+        if self._engine is not None and result.hop is not None:
+            self._engine.written(result.hop.held)
         return make_record(result, self._settings)
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fetcher.errors import ErrorKind
 
@@ -24,6 +25,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Methods that may be repeated after any failure (RFC 9110 9.2.2)."""
 
+
+FOLLOWED = 64 * 1024
+"""Bytes that are archived of the body of a redirect: those that are followed are held beside the budget for bodies."""
 
 UNCONNECTED = frozenset({ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT})
 """Failures before there was a connection: nothing was sent, and any method may be repeated after them."""
@@ -171,6 +175,37 @@ class Timings(Struct, frozen=True):
     download: float | None = None
 
 
+class Capture(Struct, frozen=True):
+    """
+    One hop as it went over the wire, for an archive.
+
+    Attributes:
+        request: As sent, but that values which may be credentials are `***` in its head.
+        form: A body was sent behind it that is not in it.
+        head: Of the reply, as received and with its empty line; empty where there was none.
+        payload: The reply's body as received, in its content coding; None where that is the hop's `body`, or nothing.
+        chunked: The payload came in chunks, which are undone.
+        truncated: Why the reply is not all here, as WARC has it (`length`, `time`, `disconnect`, `unspecified`); empty
+            where it is.
+        beside: The payload is held beside the budget for bodies.
+    """
+
+    request: bytes
+    form: bool
+    head: bytes
+    payload: bytes | None
+    chunked: bool
+    truncated: str
+    beside: bool = False
+
+    def followed(self, body: bytes | None) -> Capture:
+        """That of a redirect that is followed, with no more of its body than a few pages of text."""
+        payload = body if self.payload is None else self.payload
+        if payload is None or len(payload) <= FOLLOWED:
+            return replace(self, payload=payload, beside=True)
+        return replace(self, payload=payload[:FOLLOWED], truncated="length", beside=True)
+
+
 class Hop(Struct, frozen=True):
     """
     One request and its reply.
@@ -185,6 +220,7 @@ class Hop(Struct, frozen=True):
         truncated: The body did not arrive whole.
         sha256: Of the decoded body in hexadecimal, where it was hashed on the way; None leaves it to the record.
         paused: Seconds of `elapsed` for which we ourselves did not read: they use up no timeout.
+        capture: It as it went over the wire, where that is to be archived.
     """
 
     url: Url
@@ -203,6 +239,16 @@ class Hop(Struct, frozen=True):
     http_version: str | None = None
     sha256: str | None = None
     paused: float = 0.0
+    capture: Capture | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies that the budget counts for it until its result is written."""
+        size = 0 if self.body is None else len(self.body)
+        capture = self.capture
+        if capture is None or capture.payload is None or capture.beside:
+            return size
+        return size + len(capture.payload)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, or None. `name` is in lower case."""

@@ -159,6 +159,12 @@ def given_up(job: Job, error: Error) -> Result:
     return Result(job.request, last, error, job.hops[:-1], (*job.attempts, attempt))
 
 
+def _followed(hop: Hop) -> Hop:
+    """What is kept of a redirect."""
+    capture = None if hop.capture is None else hop.capture.followed(hop.body)
+    return replace(hop, body=None, error=None, capture=capture)
+
+
 class Policy:
     """Turns a hop into a result, or into another try."""
 
@@ -261,7 +267,7 @@ class Policy:
                 url=url,
                 method=method,
                 body=body,
-                hops=(*job.hops, replace(hop, body=None, error=None)),
+                hops=(*job.hops, _followed(hop)),
                 started=hop.started if job.started is None else job.started,
                 spent=job.spent + hop.elapsed,
                 paused=job.paused + hop.paused,

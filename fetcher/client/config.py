@@ -38,6 +38,7 @@ class ClientConfig(TrustConfig, CredentialsConfig, CookiesConfig):
         max_ratio: How many times as large as what arrived a body may become by decoding, above 50 MB; beyond that the
             reply is `too-large`. 0 is no limit.
         compress: Ask for replies in a content coding. What comes in one is decoded either way.
+        capture: Keep with each hop what went over the wire, for an archive.
         body_budget: Bytes of memory for all bodies in flight and waiting to be written. Half of them are counted, and
             reading pauses above that.
         headers: Sent with every request. A name given here replaces our own header of that name; None as its value
@@ -61,6 +62,7 @@ class ClientConfig(TrustConfig, CredentialsConfig, CookiesConfig):
     max_size: int = 50 * MIB
     max_ratio: int = 1_000
     compress: bool = True
+    capture: bool = False
     body_budget: int = 256 * MIB
     headers: tuple[tuple[str, str | None], ...] = ()
     user_agent: str = f"afetch/{__version__}"

@@ -15,7 +15,10 @@ from math import inf
 from time import perf_counter, time
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from fetcher.client.budget import Budget
+from fetcher.client.capture import Tape
 from fetcher.client.config import ClientConfig
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.failures import error_of
@@ -144,6 +147,8 @@ class Client:
                 if self._proxies is not None and (refusal := self._proxy_refusal(job, reply)) is not None:
                     return hop.unconnected(refusal)
                 ended = hop.ended(reply, wire, reused=reused)
+                if reply.tape is not None:
+                    ended = replace(ended, capture=reply.captured())
                 if self._jar is not None:
                     self._jar.take(ended)
                 return ended
@@ -193,8 +198,7 @@ class Client:
         proxy = self._proxies.find(job.url.origin)
         if proxy is None or not proxy.forwards(job.url.origin):
             return None
-        if reply.body is not None:
-            self.budget.give(len(reply.body))
+        self.budget.give(reply.held)
         return Error(ErrorKind.PROXY, unwelcome(proxy), lasting=True)
 
     async def _converse(self, hop: _Exchange, connection: Connection, wire: Wire) -> Reply:
@@ -219,7 +223,10 @@ class Client:
             else:
                 if wire.remote is None:
                     wire.remote = _address(transport.get_extra_info("peername"))
-                transport.write(self._heads.request(job))
+                request = self._heads.request(job)
+                if self._config.capture and not ours:
+                    reply.tape = Tape(request, limit, form=isinstance(job.body, Form))
+                transport.write(request)
                 if throttle is not None:
                     throttle.begin(reply)
                 wire.attend(reply)
@@ -242,7 +249,11 @@ class Client:
                 keep = keep and upload.whole
                 upload.stop()
             self._release(connection, wire, job.url.origin, keep=keep)
-            self.budget.arrived(reply.settle(kept=whole), reply, kept=whole and reply.body is not None)
+            counted = reply.settle(kept=whole)
+            self.budget.arrived(counted, reply, kept=whole and (reply.body is not None or reply.tape is not None))
+            if reply.tape is not None and whole:
+                # Of a body in a coding that is too large only the tape keeps something.
+                self.budget.give(counted - reply.held)
         return reply
 
     def _release(self, connection: Connection, wire: Wire, origin: Origin, *, keep: bool) -> None:

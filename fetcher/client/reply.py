@@ -20,13 +20,22 @@ from time import perf_counter
 from typing import Any, cast
 
 from fetcher.client.budget import Budget
+from fetcher.client.capture import Tape
 from fetcher.client.codings import BombError, CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
-from fetcher.client.framing import Framing, FramingError, NoBody, Skipped, framing_for, transfer_codings
+from fetcher.client.framing import (
+    Chunked,
+    Framing,
+    FramingError,
+    NoBody,
+    Skipped,
+    framing_for,
+    transfer_codings,
+)
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
 from fetcher.client.throttle import Throttle
 from fetcher.errors import ErrorKind
-from fetcher.model import Error
+from fetcher.model import Capture, Error
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +161,7 @@ class Reply:
         paused_for: Seconds so far for which we did not read what was there.
         body: Decoded, once `settle` was called.
         interim: Heads of 1xx replies before it.
+        tape: Keeps what is heard as it is; given before anything is.
     """
 
     __slots__ = (
@@ -185,6 +195,7 @@ class Reply:
         "paused_for",
         "received",
         "size",
+        "tape",
         "wire_size",
     )
 
@@ -229,6 +240,7 @@ class Reply:
         self.wire_size = 0
         self.received = 0
         self.interim = 0
+        self.tape: Tape | None = None
         self.first_at: float | None = None
         self.last_at = perf_counter()
         self.paused_at: float | None = None
@@ -260,15 +272,27 @@ class Reply:
             head = read_partial(self._pending)
             if head is not None and not head.interim:
                 self.head = head
+                if self.tape is not None:
+                    self.tape.head = self._pending
         too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
-        if (
-            kept
-            and (self._clip or not too_large)
-            and self._framing is not None
-            and not isinstance(self._framing, NoBody)
-        ):
-            self.body = pieces.getvalue() if pieces is not None else first or b""
+        if kept and self._framing is not None and not isinstance(self._framing, NoBody):
+            if self._clip or not too_large:
+                self.body = pieces.getvalue() if pieces is not None else first or b""
+            elif self.tape is not None and self._decoder is None:
+                self.tape.clip(pieces.getvalue() if pieces is not None else first or b"")
         return self._counted
+
+    @property
+    def held(self) -> int:
+        """Bytes of the body that are in memory, once `settle` was called."""
+        size = 0 if self.body is None else len(self.body)
+        return size if self.tape is None else size + self.tape.held
+
+    def captured(self) -> Capture | None:
+        """What was said and heard, where that was to be kept; once `settle` was called."""
+        if self.tape is None:
+            return None
+        return self.tape.capture(self.error, whole=self._framing is not None and self._framing.whole)
 
     def feed(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -401,8 +425,8 @@ class Reply:
                     raise HeadError(complaint(data))
                 return b""
             # A parser that refused an interim reply is in no state to read the next head.
-            head = read_head(None if self._distrusted else self._wire.parser, data[:end])
-            data = data[end:]
+            raw, data = data[:end], data[end:]
+            head = read_head(None if self._distrusted else self._wire.parser, raw)
             if not head.interim:
                 break
             # What was odd about an interim reply is a reason to distrust the connection, too.
@@ -418,6 +442,10 @@ class Reply:
             head.close = self._distrusted
             # It waits for the connection's end and takes no other head.
             self._wire.parser = None
+        if self.tape is not None:
+            self.tape.head = raw
+            self.tape.chunked = isinstance(framing, Chunked) and not self._skip
+            self.tape.skipped = self._skip and not isinstance(framing, NoBody)
         if self._skip:
             framing = Skipped(framing)
         codings = head.wanted.get(b"content-encoding")
@@ -443,6 +471,10 @@ class Reply:
         if self._decoder is None:
             self._keep(data)
             return
+        if self.tape is not None:
+            taken = self.tape.take(data)
+            self._counted += taken
+            self._budget.take(taken, self)
         self._undecoded.append(self._decoder.feed(data))
         self._undo()
 
@@ -480,7 +512,9 @@ class Reply:
         self.size += len(piece)
         if self._limit and self.size > self._limit:
             self.fail(ErrorKind.TOO_LARGE, f"more than {self._limit:,} bytes; allow more with --max-size")
-            return
+            if self.tape is None or self._decoder is not None:
+                return
+            piece = piece[: self._limit - self.size]
         if self._first is None:
             self._first = piece
         else:

@@ -39,8 +39,11 @@ COOKIE = "cookie"
 
 Headers = Sequence[tuple[str, str | None]]
 
-_SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE)
-"""What is in the names of headers that people put secrets into; to hide one too many harms nobody."""
+_SECRETS = re.compile(
+    rb"^([^:\r\n]*(?:auth|cookie|credential|key|passw|secret|session|signature|token)[^:\r\n]*: )[^\r\n]+",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Headers by what is in the names of those that people put secrets into; to hide one too many harms nobody."""
 
 HIDDEN = "***"
 """What is shown in place of a secret."""
@@ -58,13 +61,14 @@ UNCODED = "identity"
 
 def shown_head(request: bytes) -> list[str]:
     """The lines of a request's head as a person may see them: what may be a credential is `***`."""
-    head = request.partition(b"\r\n\r\n")[0]
-    first, *headers = head.decode("utf-8", "surrogateescape").split("\r\n")
-    lines = [first]
-    for header in headers:
-        name, _, value = header.partition(": ")
-        lines.append(f"{name}: {HIDDEN if value and _SECRET.search(name) else value}")
-    return lines
+    head = hidden(request.partition(b"\r\n\r\n")[0])
+    return head.decode("utf-8", "surrogateescape").split("\r\n")
+
+
+def hidden(head: bytes) -> bytes:
+    """A request's head, without its empty line, as others may see it: what may be a credential is `***`."""
+    first, end, headers = head.partition(b"\r\n")
+    return first + end + _SECRETS.sub(rb"\g<1>" + HIDDEN.encode(), headers)
 
 
 class RequestHeads:

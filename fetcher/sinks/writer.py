@@ -89,8 +89,8 @@ class Writer:
         """Take a result in. Never blocks; for the thread of the loop only."""
         self._put += 1
         hop = result.hop
-        if hop is not None and hop.body is not None:
-            self._put_bytes += len(hop.body)
+        if hop is not None:
+            self._put_bytes += hop.held
         self._queue.append(result)
         if self._asleep:
             self._asleep = False
@@ -158,8 +158,8 @@ class Writer:
         while self._queue and not self._abandoned.is_set():
             result = self._queue.popleft()
             count += 1
-            if result.hop is not None and result.hop.body is not None:
-                size += len(result.hop.body)
+            if result.hop is not None:
+                size += result.hop.held
             record = self._made(result)
             # Its body is held by the record now, or by nobody: JSON is held as that.
             del result
