@@ -164,7 +164,10 @@ def test_a_library_is_imported_by_its_owner_only(library: str) -> None:
         ),
         ("import fetcher.robots", (*HEAVY, "rich")),
         ("import fetcher.client, fetcher.sinks, fetcher.sources, fetcher.backends", HEAVY),
-        ("import fetcher.cli.main", ("aiohttp", "uvloop", "certifi", "protego")),
+        (
+            "import fetcher.cli.main",
+            ("aiohttp", "uvloop", "certifi", "protego", "rich_click", "rich", "tomllib"),
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_used(statement: str, heavy: tuple[str, ...]) -> None:

@@ -14,18 +14,16 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
-import rich_click
 
 from fetcher.cli.complaints import complain, complaint
-from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import settle
 from fetcher.cli.interrupt import Interruptible, leave_quietly
-from fetcher.cli.labels import PREFIX
+from fetcher.cli.labels import CONFIG, PREFIX
 from fetcher.cli.options.again import again_options
 from fetcher.cli.options.concurrency import concurrency_options
 from fetcher.cli.options.connection import connection_options
 from fetcher.cli.options.input import input_options
-from fetcher.cli.options.option import Setting
+from fetcher.cli.options.option import Command, Setting
 from fetcher.cli.options.output import output_options
 from fetcher.cli.options.patience import patience_options
 from fetcher.cli.options.redirects import redirect_options
@@ -36,6 +34,7 @@ from fetcher.cli.options.verdict import verdict_options
 from fetcher.cli.passwords import with_password
 from fetcher.cli.status import ExitStatus
 from fetcher.errors import AfetchError, UsageError
+from fetcher.hosts import HostConfig
 from fetcher.screen import ScreenConfig
 from fetcher.settings import ROOMS, Settings
 from fetcher.sinks.config import OutputConfig
@@ -44,32 +43,12 @@ C = TypeVar("C")
 
 _STANDARD_ERROR = 2
 
-_HELP = rich_click.RichHelpConfiguration(
-    theme="default-slim",
-    enable_theme_env_var=False,
-    max_width=120,
-    # rich decides by the terminal; rich-click's own rule would colour a pipe wherever CI is.
-    force_terminal=None,
-    append_metavars_help_string="{}",
-    text_markup=None,
-    padding_helptext_first_line=(0, 0, 1, 0),
-    text_paragraph_linebreaks="\n\n",
-    show_arguments=True,
-)
 
-
-class Afetch(rich_click.RichCommand):
-    """The command, whose help has no blanks at the ends of its lines: it is pasted and compared."""
-
-    def get_help(self, ctx: click.Context) -> str:
-        return "\n".join(line.rstrip() for line in super().get_help(ctx).splitlines())
-
-
-@rich_click.command(
+@click.command(
     "afetch",
-    cls=Afetch,
+    cls=Command,
     add_help_option=False,
-    context_settings={"auto_envvar_prefix": PREFIX, "show_default": True, "rich_help_config": _HELP},
+    context_settings={"auto_envvar_prefix": PREFIX, "show_default": True},
 )
 @input_options
 @request_options
@@ -100,7 +79,7 @@ def command(context: click.Context, /, **_options: Any) -> int:
     sources = () if demo else _sources(values["source"])
     read_bodies(values, sources)
     values["user"] = with_password(context, values["user"], sources, ask=not values["explain"])
-    settings = _configuration(context, values, Settings, ROOMS, hosts=hosts_of(context))
+    settings = _configuration(context, values, Settings, ROOMS, hosts=_hosts(context))
     output = _configuration(context, values, OutputConfig, (OutputConfig,))
     screen = _configuration(context, values, ScreenConfig, (ScreenConfig,))
     if values["explain"]:
@@ -161,6 +140,15 @@ def _fill_standard_descriptors() -> None:
         os.set_inheritable(descriptor, True)
         descriptor = os.open(os.devnull, os.O_RDWR)
     os.close(descriptor)
+
+
+def _hosts(context: click.Context) -> dict[str, HostConfig]:
+    """What a configuration file says of single hosts; none is read without one."""
+    if CONFIG not in context.meta:
+        return {}
+    from fetcher.cli.configfile import hosts_of
+
+    return hosts_of(context)
 
 
 def _sources(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import get_args
 
 import click
-import rich_click
 
-from fetcher.cli.options.option import flag, group, setting
+from fetcher.cli.options.option import flag, group, operand, setting
 from fetcher.cli.values import Source, Text, Whole
 from fetcher.sources.config import InputFormat, SourceConfig
 
@@ -16,8 +14,7 @@ FORMATS: tuple[str, ...] = get_args(InputFormat)
 
 input_options = group(
     "Input",
-    partial(
-        rich_click.argument,
+    operand(
         "source",
         nargs=-1,
         type=Source(),

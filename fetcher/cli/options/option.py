@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import rich_click
+import click
 
 from fetcher.cli.values import Value
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +23,56 @@ Maker = Callable[..., Callable[[Any], Any]]
 """An option that waits for its panel, and then for the command."""
 
 
-class Setting(rich_click.RichOption):
+class Heading(NamedTuple):
+    """A group of options: what it is called, and a sentence about it."""
+
+    name: str
+    about: str | None
+
+
+class Command(click.Command):
+    """A command whose options stand under headings. Help is loaded when it is asked for."""
+
+    @property
+    def headings(self) -> list[Heading]:
+        """Its groups, in order."""
+        return list(reversed(_headings(self.callback)))
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help, as a terminal of this width shows it."""
+        from fetcher.cli.help import rendered
+
+        return rendered(ctx, self.headings)
+
+
+class Option(click.Option):
+    """
+    An option under a heading.
+
+    Args:
+        panel: The heading.
+    """
+
+    def __init__(self, *args: Any, panel: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.panel = panel
+
+
+class Operand(click.Argument):
+    """
+    What is given without a name, explained like an option.
+
+    Args:
+        panel: The heading.
+    """
+
+    def __init__(self, *args: Any, panel: str, help: str, **attributes: Any) -> None:  # noqa: A002 - as click.Option's
+        super().__init__(*args, **attributes)
+        self.panel = panel
+        self.help = help
+
+
+class Setting(Option):
     """
     An option that is a field of a room's configuration.
 
@@ -61,7 +107,7 @@ class Setting(rich_click.RichOption):
         return default
 
 
-class Alias(rich_click.RichOption):
+class Alias(Option):
     """
     A flag that stands for a value of a setting.
 
@@ -76,28 +122,19 @@ class Alias(rich_click.RichOption):
         self.means = means
 
 
-class Panel(rich_click.RichOptionPanel):
-    """A group in the help, its columns in line with those of the other groups."""
+def operand(name: str, **attributes: Any) -> Maker:
+    """What is given without a name."""
+    return partial(click.argument, name, cls=Operand, **attributes)
 
-    NAMES_WIDTH = 24
-    """Holds the longest name with its metavar."""
 
-    SHORT_WIDTH = 4
-
-    def get_table(
-        self, command: rich_click.RichCommand, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter
-    ) -> Table:
-        table = super().get_table(command, ctx, formatter)
-        *short, names, _help = table.columns
-        names.min_width = self.NAMES_WIDTH
-        if not short:
-            self.panel_styles = {"padding": (0, 0, 0, 1 + self.SHORT_WIDTH)}
-        return table
+def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Maker:
+    """An option that is a matter of the command's own."""
+    return partial(click.option, *names, cls=cls, **attributes)
 
 
 def setting(*names: str, room: type, **attributes: Any) -> Maker:
     """An option that is a field of `room`."""
-    return partial(rich_click.option, *names, cls=Setting, room=room, **attributes)
+    return option(*names, cls=Setting, room=room, **attributes)
 
 
 def flag(*names: str, room: type, **attributes: Any) -> Maker:
@@ -107,7 +144,7 @@ def flag(*names: str, room: type, **attributes: Any) -> Maker:
 
 def alias(*names: str, of: str, means: Any, **attributes: Any) -> Maker:
     """A flag that stands for a value of the setting `of`."""
-    return partial(rich_click.option, *names, cls=Alias, of=of, means=means, **attributes)
+    return option(*names, cls=Alias, of=of, means=means, **attributes)
 
 
 def group(heading: str, *makers: Maker, about: str | None = None) -> Callable[[F], F]:
@@ -122,9 +159,16 @@ def group(heading: str, *makers: Maker, about: str | None = None) -> Callable[[F
         # Decorators apply from the inside out.
         for make in reversed(makers):
             function = make(panel=heading)(function)
-        return rich_click.option_panel(heading, cls=Panel, help=about, inline_help_in_title=False)(function)
+        _headings(function).append(Heading(heading, about))
+        return function
 
     return decorate
+
+
+def _headings(function: Any) -> list[Heading]:
+    """The headings of what is to be a command, the last one first; click keeps its parameters there in the same way."""
+    kept: list[Heading] = function.__dict__.setdefault("__afetch_headings__", [])
+    return kept
 
 
 def _default(room: type, name: str) -> Any:

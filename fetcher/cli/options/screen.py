@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
-
 import click
-import rich_click
 
-from fetcher.cli.options.option import alias, flag, group
+from fetcher.cli.options.option import alias, flag, group, option
 from fetcher.screen import ScreenConfig
 
 
 def _print_schema(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
+    import json
+
     from fetcher.record import schema
 
     click.echo(json.dumps(schema(), indent=2))
@@ -27,15 +25,13 @@ screen_options = group(
     alias("--no-progress", of="progress", means=False, help="Show no progress."),
     flag("-q", "--quiet", room=ScreenConfig, help="Neither progress nor summary."),
     flag("-v", "--verbose", room=ScreenConfig, help="Say more; the traceback too, should afetch itself fail."),
-    partial(
-        rich_click.option,
+    option(
         "--explain",
         is_flag=True,
         allow_from_autoenv=False,
         help="Fetch nothing: say what would be sent, to whom, how often, and who said so.",
     ),
-    partial(
-        rich_click.option,
+    option(
         "--schema",
         is_flag=True,
         is_eager=True,
