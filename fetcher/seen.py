@@ -53,6 +53,18 @@ class Seen:
             self._grow(number)
         return True
 
+    def has_hash(self, hash_: int) -> bool:
+        """Whether something of that hash was there."""
+        hash_ = hash_ or 1
+        table = self._tables[hash_ & (_TABLES - 1)]
+        mask = len(table) - 1
+        place = (hash_ >> _BITS) & mask
+        while found := table[place]:
+            if found == hash_:
+                return True
+            place = (place + 1) & mask
+        return False
+
     def _grow(self, number: int) -> None:
         old = self._tables[number]
         size = 2 * len(old)

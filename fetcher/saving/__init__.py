@@ -1,0 +1,1 @@
+"""Bodies as files: what they are called, and how they get there."""
