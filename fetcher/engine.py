@@ -136,6 +136,11 @@ class Engine:
         return self._frontier.waiting
 
     @property
+    def idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return bool(self._idle)
+
+    @property
     def waits(self) -> Waits:
         """What was waited for so far."""
         return self._frontier.waits

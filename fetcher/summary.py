@@ -74,6 +74,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         outage: Seconds for which there was no network.
         tuned: How many requests at once `-c auto` found to do best.
         lookups: What the lookups of names came to.
+        held_back: Seconds for which nothing new was begun because results waited for an earlier one (`--ordered`).
         repeats: Entries that were dropped because they repeat others (`--unique`).
     """
 
@@ -90,6 +91,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     outage: float = 0.0
     tuned: Found | None = None
     lookups: Lookups | None = None
+    held_back: float = 0.0
     repeats: int = 0
 
 
@@ -226,6 +228,8 @@ def _waited(facts: Facts) -> list[list[Span]]:
         items.append([(f"{counted(waits.refusals, 'refusal')} by {by}{held}", "")])
     if waits is not None and waits.down:
         items.append([(f"{counted(waits.down, 'origin')} given up", FAILURE)])
+    if facts.held_back >= LEAST_OUTAGE:
+        items.append([(f"{lasted(facts.held_back)} for a slow entry, with no room for more behind it (--ordered)", "")])
     if facts.outage >= LEAST_OUTAGE:
         items.append([(f"no network for {lasted(facts.outage)}", FAILURE)])
     if waits is not None and waits.pinched >= LEAST_OUTAGE:

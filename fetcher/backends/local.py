@@ -15,6 +15,7 @@ from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
 from fetcher.settings import Settings
+from fetcher.sinks.ordered import Order, Paced
 from fetcher.sinks.protocol import Output
 from fetcher.sinks.writer import Writer
 from fetcher.sources.protocol import Source
@@ -45,6 +46,7 @@ class LocalRun:
     Args:
         observe: Told each result.
         notice: Told what a person should hear while it runs.
+        ordered: Write the results in the order of the input.
     """
 
     def __init__(
@@ -55,10 +57,13 @@ class LocalRun:
         *,
         observe: Callable[[Result], object] | None = None,
         notice: Callable[[str], None] = log.warning,
+        ordered: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._source = source
+        self._order = Order(settings.body_budget // 4, settings.body_budget) if ordered else None
+        self._paced = Paced(source, self._order, lambda: self._engine.idle) if self._order is not None else None
+        self._source = source = source if self._paced is None else self._paced
         self._observe = observe
         self._queue_bytes = settings.body_budget // 2
         self._space = asyncio.Event()
@@ -72,7 +77,7 @@ class LocalRun:
         self.timed_out = False
         # First the engine, whose settings may be refused: the writer's thread empties a file that is to be replaced.
         self._engine = Engine(settings, source, self, notice=notice)
-        self._writer = Writer(outputs, settings, self._on_written, self._on_error)
+        self._writer = Writer(outputs, settings, self._on_written, self._on_error, self._order)
 
     @property
     def in_flight(self) -> int:
@@ -93,6 +98,11 @@ class LocalRun:
     def outage(self) -> float:
         """Seconds for which there was no network."""
         return self._engine.outage.lasted
+
+    @property
+    def held_back(self) -> float:
+        """Seconds for which nothing new was begun because too many results waited for an earlier one."""
+        return self._paced.held_back if self._paced is not None else 0.0
 
     @property
     def unwritten(self) -> int:

@@ -272,7 +272,7 @@ def _size(result: Result) -> int:
     """About how many bytes it takes."""
     size = _RESULT
     for hop in result.redirects if result.hop is None else (result.hop, *result.redirects):
-        size += _RESULT + len(hop.body or b"")
+        size += _RESULT + hop.held
         for name, value in hop.headers:
             size += _HEADER + len(name) + len(value)
     return size

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 
-from fetcher.errors import ErrorKind
+from fetcher.errors import ErrorKind, SinkError
 from fetcher.model import Error, Result
 from fetcher.record import Record, RecordConfig, make_record
 from fetcher.sinks.files import AbandonedError
+from fetcher.sinks.ordered import Order
 from fetcher.sinks.protocol import Output
 
 NAP = 0.005
@@ -28,13 +29,16 @@ FLUSH = 0.5
 BUFFER = 1024 * 1024
 """Bytes that an output may hold before they are written: some thousand small records, or one large one."""
 
+HOLDING = 256
+"""Results that are put where they wait for others before those that are ready are looked after."""
+
 FAREWELL = 1.0
 """Seconds that an abandoned thread gets: it ends after the record at hand, unless a disk hangs."""
 
 
 class Writer:
     """
-    Writes results down, in the order in which they are put.
+    Writes results down, in the order in which they are put, or in that of the input.
 
     An output that fails takes no more; the others go on, and results keep being taken in, so that nobody waits for a
     place in vain.
@@ -45,6 +49,7 @@ class Writer:
         on_written: Told after each batch how many results have left, and how many bytes of bodies they held. Called in
             the writer's thread; so is
         on_error: Told of a `SinkError` or `BrokenPipeError`, once for each output; of anything else as a bug of ours.
+        order: What holds results until those before them are there. They have left by then, and their bodies are its.
     """
 
     def __init__(
@@ -53,12 +58,14 @@ class Writer:
         config: RecordConfig,
         on_written: Callable[[int, int], object],
         on_error: Callable[[Exception], object],
+        order: Order | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
         self._working = list(outputs)
         self._config = config
         self._on_written = on_written
         self._on_error = on_error
+        self._order = order
         self._queue: deque[Result] = deque()
         self._asleep = False
         self._wake = Event()
@@ -67,6 +74,10 @@ class Writer:
         # Two counts each, because each has one thread that adds to it.
         self._put = self._put_bytes = 0
         self._left = self._left_bytes = 0
+        # Of the batch.
+        self._taken = self._taken_bytes = 0
+        # Results that went on to the outputs.
+        self._passed = 0
         self._thread = Thread(target=self._run, name="afetch-writer", daemon=True)
         self._thread.start()
 
@@ -126,16 +137,21 @@ class Writer:
             self._each(lambda output: output.end(self._abandoned))
             self._working = list(self._outputs)
             self._each(lambda output: output.close())
+            if self._order is not None:
+                self._order.close()
 
     def _write_all(self) -> None:
         while not self._abandoned.is_set():
             # Before the queue is looked at: nothing is put after it is true.
             closing = self._closing
-            if self._queue:
+            order = self._order
+            if self._queue or (order is not None and order.ready):
                 if self._write_batch() and not closing:
                     time.sleep(NAP)
             elif closing:
-                return
+                if order is None or order.finished:
+                    return
+                order.finish()
             else:
                 self._sleep()
 
@@ -145,34 +161,59 @@ class Writer:
         # What was put before it was true woke nobody.
         if not self._queue and not self._closing:
             # What an output holds back for a moment must not wait for a record that may never come.
-            behind = any(output.written < self._left for output in self._working)
+            behind = any(output.written < self._passed for output in self._working)
             if not self._wake.wait(FLUSH if behind else None):
                 self._each(lambda output: output.flush(self._abandoned))
         self._asleep = False
 
     def _write_batch(self) -> bool:
         """Whether the queue was emptied, and not left for the outputs' sake."""
-        count = size = 0
+        self._taken = self._taken_bytes = 0
         emptied = True
         until = time.monotonic() + FLUSH
-        while self._queue and not self._abandoned.is_set():
-            result = self._queue.popleft()
-            count += 1
-            if result.hop is not None:
-                size += result.hop.held
+        while not self._abandoned.is_set():
+            result = self._next()
+            if result is None:
+                emptied = not self._queue
+                break
             record = self._made(result)
             # Its body is held by the record now, or by nobody: JSON is held as that.
             del result
+            self._passed += 1
             waiting = 0 if record is None else self._add(record)
             del record
             if waiting > BUFFER or time.monotonic() > until:
                 emptied = False
                 break
         self._each(lambda output: output.flush(self._abandoned))
-        self._left += count
-        self._left_bytes += size
-        self._tell(self._on_written, count, size)
+        self._left += self._taken
+        self._left_bytes += self._taken_bytes
+        self._tell(self._on_written, self._taken, self._taken_bytes)
         return emptied
+
+    def _next(self) -> Result | None:
+        """The result to be written next; None if there is none, or if it is time to tell of those taken."""
+        order = self._order
+        while True:
+            if order is not None and order.ready:
+                try:
+                    return order.take()
+                except SinkError as error:
+                    self._tell(self._on_error, error)
+            if not self._queue:
+                return None
+            result = self._queue.popleft()
+            self._taken += 1
+            if result.hop is not None:
+                self._taken_bytes += result.hop.held
+            if order is None:
+                return result
+            try:
+                order.put(result)
+            except SinkError as error:
+                self._tell(self._on_error, error)
+            if self._taken_bytes > BUFFER or self._taken >= HOLDING:
+                return None
 
     def _made(self, result: Result) -> Record | None:
         """The result's record; where we cannot make it, one that says so, or None."""
