@@ -72,7 +72,7 @@ def sqlite3_says(path: Path, query: str) -> str:
             pytest.fail("sqlite3 is not installed")
         pytest.skip("sqlite3 is not installed")
     # It gives up at once on a file that is locked, as this one is while it becomes a database.
-    command = ["sqlite3", "-cmd", f".timeout {1000 * PATIENCE:.0f}", path, query]
+    command = ["sqlite3", "-cmd", f".timeout {1000 * PATIENCE:.0f}", str(path), query]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=2 * PATIENCE)
     return done.stdout
 
