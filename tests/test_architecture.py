@@ -28,6 +28,7 @@ FLOORS = {
         "saving",
         "tuner",
         "verdict",
+        "journal",
         "sinks",
         "progress",
         "summary",
@@ -177,7 +178,7 @@ def test_a_library_is_imported_by_its_owner_only(library: str) -> None:
         ),
         ("import fetcher.robots", (*HEAVY, "rich")),
         # What the command does to aiohttp is not done to it in a process of somebody else's.
-        ("import fetcher.library, fetcher.cli.launch", ("fetcher.client.lean", "rich", "rich_click", "click")),
+        ("import fetcher.library, fetcher.backends.local", ("fetcher.client.lean", "click", "rich")),
         ("import fetcher.client, fetcher.sinks, fetcher.sources, fetcher.backends", HEAVY),
         (
             "import fetcher.cli.main",

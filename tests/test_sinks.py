@@ -40,7 +40,8 @@ NEVER = threading.Event()
 PATIENCE = 10.0
 
 WITH_SUFFIXES = (
-    "text (.txt), jsonl (.jsonl, .ndjson), json (.json), csv (.csv), tsv (.tsv), sqlite (.sqlite, .sqlite3, .db)"
+    "text (.txt), jsonl (.jsonl, .ndjson), json (.json), csv (.csv), tsv (.tsv), sqlite (.sqlite, .sqlite3, .db), "
+    "parquet (.parquet)"
 )
 
 

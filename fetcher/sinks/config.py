@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import PurePath
 
 from fetcher.errors import UsageError
@@ -51,6 +52,7 @@ class OutputConfig:
         overwrite: Replace files that are not empty.
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
+        ordered: Write the records in the order of the input.
     """
 
     output: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class OutputConfig:
     overwrite: bool = False
     cache: str | None = None
     changed_only: bool = False
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in SINKS:
@@ -87,6 +90,12 @@ class OutputConfig:
         for place in self.places:
             if SINKS[place.format].make is None and place.path is None:
                 raise UsageError(f"format {place.format} needs a file of its own: name one with --output")
+            needs = SINKS[place.format].needs
+            if needs is not None and find_spec(needs[0]) is None:
+                raise UsageError(
+                    f"format {place.format} needs {needs[0]}, which is not installed: pip install {needs[0]}, "
+                    f"or pip install '.[{needs[1]}]' in a checkout of afetch"
+                )
             if SINKS[place.format].make is None and place.packing is not None:
                 raise UsageError(
                     f"output {place.path!r}: {place.format} cannot be compressed; leave {place.packing} out"

@@ -23,12 +23,14 @@ class Shape(Struct, frozen=True):
         terminal: It writes to a terminal.
         fields: What is written of a record, in this order; the format's own choice where there are none.
         template: What text is made of, where it is not the format's own line.
+        changes: Whoever goes on with it must know each record's `change`.
     """
 
     colour: bool = False
     terminal: bool = False
     fields: tuple[str, ...] = ()
     template: str | None = None
+    changes: bool = False
 
 
 class Opened(Struct, frozen=True):
@@ -39,12 +41,14 @@ class Opened(Struct, frozen=True):
         made: It was made for this.
         filled: There is something in it, which may be replaced.
         kept: What is in it, if anything is, stays, and records go behind it; `filled` is false then.
+        overwrite: What is beside it of an earlier run may be replaced, too.
     """
 
     path: str
     made: bool
     filled: bool
     kept: bool = False
+    overwrite: bool = False
 
 
 class Left(Struct, frozen=True):
@@ -70,6 +74,8 @@ class Format(Struct, frozen=True):
         fields: Its records can be of some fields only.
         past: What an earlier run left in a file; None where that cannot be gone on with.
         journal: A file of it says by itself what is done. Others have a journal beside them.
+        replaces: A later record takes the place of an earlier one of its index.
+        needs: A library that it stands on, and the extra of ours that brings it.
     """
 
     suffixes: tuple[str, ...]
@@ -78,6 +84,8 @@ class Format(Struct, frozen=True):
     fields: bool = True
     past: Callable[[Left, Shape], Past] | None = None
     journal: bool = False
+    replaces: bool = False
+    needs: tuple[str, str] | None = None
 
 
 def _text(shape: Shape) -> Sink:
@@ -134,14 +142,56 @@ def _table(shape: Shape, delimiter: str, cell: Callable[[str], str]) -> Sink:
 def _sqlite(file: Opened, shape: Shape) -> Output:
     from fetcher.sinks.sqlite import Sqlite
 
-    return Sqlite(file.path, shape.fields, made=file.made, filled=file.filled)
+    return Sqlite(file.path, shape.fields, made=file.made, filled=file.filled, kept=file.kept)
+
+
+def _lines_past(left: Left, shape: Shape) -> Past:
+    from fetcher.sinks.jsonl import LinesReading
+    from fetcher.sinks.written import Written
+
+    return Written(left, lambda: LinesReading(shape.fields, changes=shape.changes))
+
+
+def _table_past(left: Left, shape: Shape, delimiter: bytes, *, quotes: bool) -> Past:
+    from fetcher.sinks.fields import FLAT
+    from fetcher.sinks.table import TableReading
+    from fetcher.sinks.written import Written
+
+    return Written(left, lambda: TableReading(shape.fields or FLAT, delimiter, quotes=quotes))
+
+
+def _csv_past(left: Left, shape: Shape) -> Past:
+    return _table_past(left, shape, b",", quotes=True)
+
+
+def _tsv_past(left: Left, shape: Shape) -> Past:
+    return _table_past(left, shape, b"\t", quotes=False)
+
+
+def _sqlite_past(left: Left, shape: Shape) -> Past:
+    from fetcher.sinks.sqlite import Rows
+
+    return Rows(left.path, shape.fields)
+
+
+def _parquet(file: Opened, shape: Shape) -> Output:
+    from fetcher.sinks.parquet import Parquet
+
+    return Parquet(file.path, shape.fields, made=file.made, kept=file.kept, overwrite=file.overwrite)
+
+
+def _past_parquet(left: Left, _shape: Shape) -> Past:
+    from fetcher.sinks.parts import PastParquet
+
+    return PastParquet(left.path)
 
 
 SINKS = {
     "text": Format((".txt",), _text, fields=False),
-    "jsonl": Format((".jsonl", ".ndjson"), _jsonl),
+    "jsonl": Format((".jsonl", ".ndjson"), _jsonl, past=_lines_past, journal=True),
     "json": Format((".json",), _json),
-    "csv": Format((".csv",), _csv),
-    "tsv": Format((".tsv",), _tsv),
-    "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite),
+    "csv": Format((".csv",), _csv, past=_csv_past, journal=True),
+    "tsv": Format((".tsv",), _tsv, past=_tsv_past, journal=True),
+    "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite, past=_sqlite_past, journal=True, replaces=True),
+    "parquet": Format((".parquet",), None, _parquet, past=_past_parquet, needs=("pyarrow", "parquet")),
 }

@@ -225,7 +225,7 @@ def _own_file(path: str, overwrite: bool, taken: Taken) -> Opened:
             raise SinkError(f"{path}: is no regular file, which this format needs; name one with --output")
         if not os.access(Path(path).resolve().parent, os.W_OK):
             raise SinkError(f"{path}: its folder cannot be written to, where a log is kept; choose another place")
-        return Opened(path, made, _filled(descriptor, path, overwrite))
+        return Opened(path, made, _filled(descriptor, path, overwrite), overwrite=overwrite)
     finally:
         # Before anybody locks the file: closing it would undo that (fcntl's locks are the process's).
         os.close(descriptor)
