@@ -7,12 +7,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import certifi
 import pytest
 import uvloop
 from aiohttp import BaseConnector, ClientConnectorError, ClientTimeout, TCPConnector
@@ -387,3 +391,25 @@ def new_wire() -> Iterator[Wire]:
         yield Wire(loop)
     finally:
         loop.close()
+
+
+def test_the_commands_aiohttp_reads_no_certificates_of_the_systems() -> None:
+    """Its own contexts are empty, and verify all the same; every other context is made as ever."""
+    code = """
+import ssl
+from fetcher.client.lean import import_aiohttp
+import_aiohttp()
+from aiohttp import connector
+theirs, other = connector._SSL_CONTEXT_VERIFIED, ssl.create_default_context()
+print(theirs.cert_store_stats()["x509"], theirs.verify_mode.name, other.cert_store_stats()["x509"] > 0)
+"""
+
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"SSL_CERT_FILE": certifi.where()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout.split() == ["0", "CERT_REQUIRED", "True"]

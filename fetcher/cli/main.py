@@ -87,6 +87,10 @@ def command(context: click.Context, /, **_options: Any) -> int:
 
         return explain(sources, settings, output, Said.by(context, given))
     _default_pipes(default=False)
+    if context.obj:
+        from fetcher.client.lean import import_aiohttp
+
+        import_aiohttp()
     if demo:
         from fetcher.cli.demo import demo as show
 
@@ -98,10 +102,15 @@ def command(context: click.Context, /, **_options: Any) -> int:
         return launch(sources, settings, output, screen)
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """The exit status of the command with these arguments, or with the process's own."""
+def main(args: Sequence[str] | None = None, *, alone: bool = False) -> int:
+    """
+    The exit status of the command with these arguments, or with the process's own.
+
+    Args:
+        alone: Nobody else uses this process.
+    """
     try:
-        return int(command.main(args, prog_name="afetch", standalone_mode=False))
+        return int(command.main(args, prog_name="afetch", standalone_mode=False, obj=alone))
     except click.ClickException as error:
         complain(complaint(error, command))
     except AfetchError as error:
@@ -117,7 +126,7 @@ def run() -> None:
     _fill_standard_descriptors()
     # `afetch --help | head -1` ends as other commands do, without a word about it.
     _default_pipes(default=True)
-    _leave(main())
+    _leave(main(alone=True))
 
 
 def _leave(status: int) -> NoReturn:
