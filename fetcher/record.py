@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from fetcher.bodies import NOTHING, BodyEncoding, BodyForm, BodyMode, read_form, read_label
 from fetcher.errors import AfetchError, ErrorKind, UsageError
-from fetcher.model import Attempt, Error, Hop, Known, Result, Timings
+from fetcher.model import Attempt, Error, Hop, Known, Request, Result, Timings
 
 SCHEMA_ID = "urn:afetch:record:1"
 """Names the shape. The number grows when a field goes or changes its meaning, not when one is added."""
@@ -99,7 +99,7 @@ class Phases(Struct, frozen=True):
     download: Annotated[float | None, Meta(description="From the first byte until the last.")]
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, dict=True):
     """
     What came of one entry of the input.
 
@@ -149,6 +149,16 @@ class Record(Struct, frozen=True):
         Meta(description="Against the cache's copy, where there is a cache."),
     ]
     extra: Annotated[Mapping[str, Any] | None, Meta(description="The input row's other columns.")]
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """
+        The hops as they went over the wire, the redirects first, where they are to be archived.
+
+        No field: no encoder writes it, and `replace` leaves it out.
+        """
+        hops: tuple[Hop, ...] = self.__dict__.get("hops", ())
+        return hops
 
     @property
     def content(self) -> builtins.bytes | None:
@@ -255,7 +265,17 @@ class LargeLine:
 def make_record(result: Result, config: RecordConfig, *, whole: bool = True) -> Record:
     """The record of a result; if it need not be `whole`, that of a large body is a `LargeRecord`."""
     hop = result.hop
-    return _unsent(result) if hop is None else _sent(result, hop, config, whole)
+    if hop is None:
+        return _unsent(result)
+    record = _sent(result, hop, config, whole)
+    if hop.capture is not None or (result.redirects and result.redirects[0].capture is not None):
+        record.__dict__["hops"] = (*result.redirects, hop)
+    return record
+
+
+def shown_url(request: Request) -> str:
+    """What is the `url` of the request's record."""
+    return _clean(request.given)
 
 
 def encode(record: Record) -> bytes:
@@ -306,7 +326,7 @@ def _unsent(result: Result) -> Record:
         [Redirect(str(before.url), before.status) for before in result.redirects],
         len(attempts),
         [_try(attempt) for attempt in attempts],
-        _stamp(last.started) if last is not None else None,
+        stamp(last.started) if last is not None else None,
         _micro(last.elapsed) if last is not None else None,
         _NO_PHASES,
         None,
@@ -352,7 +372,7 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record
         [Redirect(str(before.url), before.status) for before in result.redirects],
         len(attempts),
         [_try(attempt) for attempt in attempts] if len(attempts) > 1 or (attempts and attempts[-1].waited_for) else [],
-        _stamp(started),
+        stamp(started),
         _micro(elapsed),
         _phases(hop.timings),
         hop.remote,
@@ -397,7 +417,7 @@ def _failure(error: Error | None) -> Failure | None:
 def _try(attempt: Attempt) -> Try:
     return Try(
         str(attempt.url),
-        _stamp(attempt.started),
+        stamp(attempt.started),
         _micro(attempt.elapsed),
         attempt.status,
         _failure(attempt.error),
@@ -441,7 +461,7 @@ def _micro_or_none(seconds: float | None) -> float | None:
     return None if seconds is None else int(seconds * 1e6 + 0.5) / 1e6
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
     """RFC 3339 of seconds since the epoch."""
     micros = int(seconds * 1e6 + 0.5)
     return f"{_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"

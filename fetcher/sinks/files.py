@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from fetcher.errors import SinkError
 from fetcher.sinks.protocol import Said
+
+ANEW = ".afetch-new"
+"""Ends the name of a file that is to take another one's place."""
 
 LOOK = 100
 """Milliseconds between two looks at whether a pipe that takes nothing is still worth waiting for."""
@@ -291,3 +294,30 @@ class _Translated:
 def sentence(name: str, error: OSError) -> str:
     """What is wrong with a place and the way out."""
     return f"{name}: {_WAYS_OUT.get(error.errno or 0) or error.strerror or error}"
+
+
+def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """
+    Write a file anew: it keeps its name and mode, and is the old one until the new one is whole.
+
+    Raises:
+        SinkError: It cannot be; the old one is as it was.
+    """
+    # The file that a link leads to, so that the link stays.
+    old = Path(path).resolve()
+    new = old.with_name(f"{old.name}{ANEW}")
+    try:
+        # One that was left by a kill.
+        new.unlink(missing_ok=True)
+        try:
+            with new.open("xb") as file:
+                os.fchmod(file.fileno(), stat.S_IMODE(old.stat().st_mode))
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(old)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SinkError(sentence(f"{path}, which is to be written anew", error)) from error

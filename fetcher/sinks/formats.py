@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from fetcher.record import Record
-from fetcher.sinks.past import Past
+from fetcher.sinks.past import Left, Past
 from fetcher.sinks.protocol import Output, Sink
 
 Encode = Callable[[Record], bytes]
@@ -49,18 +49,6 @@ class Opened(Struct, frozen=True):
     filled: bool
     kept: bool = False
     overwrite: bool = False
-
-
-class Left(Struct, frozen=True):
-    """
-    A file that an earlier run may have left something in.
-
-    Attributes:
-        packing: The suffix that says how it is compressed, if it is.
-    """
-
-    path: str
-    packing: str | None = None
 
 
 class Format(Struct, frozen=True):
@@ -180,7 +168,7 @@ def _parquet(file: Opened, shape: Shape) -> Output:
     return Parquet(file.path, shape.fields, made=file.made, kept=file.kept, overwrite=file.overwrite)
 
 
-def _past_parquet(left: Left, _shape: Shape) -> Past:
+def _parquet_past(left: Left, _shape: Shape) -> Past:
     from fetcher.sinks.parts import PastParquet
 
     return PastParquet(left.path)
@@ -193,5 +181,5 @@ SINKS = {
     "csv": Format((".csv",), _csv, past=_csv_past, journal=True),
     "tsv": Format((".tsv",), _tsv, past=_tsv_past, journal=True),
     "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite, past=_sqlite_past, journal=True, replaces=True),
-    "parquet": Format((".parquet",), None, _parquet, past=_past_parquet, needs=("pyarrow", "parquet")),
+    "parquet": Format((".parquet",), None, _parquet, past=_parquet_past, needs=("pyarrow", "parquet")),
 }

@@ -1,11 +1,26 @@
-"""Owns JSON Lines: one record a line, the native format."""
+"""Owns JSON Lines: one record a line, the native format, and finding out what is in such a file."""
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections.abc import Callable
 
+import msgspec
+from msgspec import Struct, field
+
 from fetcher.record import LargeLine, LargeRecord, Record, encode_line
+from fetcher.sinks.past import Entry
 from fetcher.sinks.protocol import Said
+from fetcher.sinks.written import Rest
+
+_RECORD = re.compile(
+    rb'\{"url":"([^"\\]*)","index":(\d{1,18}),"ok":(?:(true)|false),"status":(?:(\d+)|null),'
+    rb'"error":(?:\{"kind":"([a-z-]+)"|null)'
+)
+"""How a whole record begins; a URL with escapes in it is read the slow way."""
+
+_CLOSED = ord("}")
 
 
 class JsonLines:
@@ -34,3 +49,91 @@ class JsonLines:
     def end(self) -> bytes:
         """Nothing: it is well-formed after every line."""
         return b""
+
+
+class _Kind(Struct):
+    kind: str | None = None
+
+
+class _Line(Struct):
+    """What is wanted of a line whose fields are others, or in another order."""
+
+    url: str
+    index: int
+    ok: bool | None = None
+    status: int | None = None
+    error: _Kind | None = None
+    kind: str | None = field(default=None, name="error.kind")
+    change: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+class LinesReading:
+    """
+    Finds the records in JSON Lines.
+
+    Args:
+        names: The fields that were asked for.
+        changes: `change` is wanted, too.
+    """
+
+    def __init__(self, names: tuple[str, ...] = (), *, changes: bool = False) -> None:
+        self._begins = b'{"%s":' % (names[0] if names else "url").encode()
+        self._changes = changes
+        self._rest = Rest()
+        self.ends: array[int] = array("q")
+        self.first = 0
+
+    def feed(self, text: bytes) -> list[Entry]:
+        """The records whose lines end in the text."""
+        rest = self._rest
+        begin = rest.begin
+        whole = rest.with_more(text)
+        if whole is None:
+            return []
+        entries = []
+        ends, find = self.ends, whole.find
+        match = None if self._changes else _RECORD.match
+        start = 0
+        while (end := find(b"\n", start)) >= 0:
+            found = match(whole, start, end) if match is not None else None
+            if found is not None and whole[end - 1] == _CLOSED:
+                url, index, ok, status, kind = found.groups()
+                entries.append(
+                    Entry(
+                        int(index),
+                        url.decode("utf-8", "replace"),
+                        ok is not None,
+                        None if status is None else int(status),
+                        None if kind is None else kind.decode(),
+                    )
+                )
+                ends.append(begin + end + 1)
+            elif whole[start:end].strip():
+                entries.append(self._odd(whole[start:end]))
+                ends.append(begin + end + 1)
+            start = end + 1
+        rest.hold(whole, start)
+        return entries
+
+    def finish(self) -> None:
+        """Nothing, if the last line is the beginning of a record."""
+        torn = self._rest.text
+        begins = b"{" if self.ends else self._begins
+        if torn[: len(begins)] != begins[: len(torn)]:
+            raise ValueError(self._none())
+
+    def _odd(self, line: bytes) -> Entry:
+        try:
+            read = _DECODER.decode(line)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ValueError(self._none()) from error
+        if read.index < 0:
+            raise ValueError(self._none())
+        kind = read.kind if read.error is None else read.error.kind
+        return Entry(read.index, read.url, read.ok, read.status, kind, read.change)
+
+    def _none(self) -> str:
+        return f"what comes behind its first {len(self.ends):,} records is no record of afetch's with index and url"

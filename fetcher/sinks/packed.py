@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from fetcher.errors import UsageError
 from fetcher.sinks.files import Destination
@@ -26,6 +26,7 @@ GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 
 _GZIP = 16 + zlib.MAX_WBITS
+_BLOCK = 64 * 1024
 
 
 class Compressor(Protocol):
@@ -149,13 +150,7 @@ def zstd_frames() -> Callable[[], Compressor]:
     Raises:
         UsageError: There is nothing that makes them.
     """
-    try:
-        try:
-            from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            from backports import zstd
-    except ImportError as error:
-        raise UsageError("zstd is not installed: pip install backports.zstd, or write .gz files") from error
+    zstd = _zstd()
     parameters = zstd.CompressionParameter
     options = {parameters.compression_level: ZSTD_LEVEL, parameters.checksum_flag: 1}
 
@@ -166,5 +161,68 @@ def zstd_frames() -> Callable[[], Compressor]:
     return make
 
 
+def _zstd() -> Any:
+    try:
+        try:
+            from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            from backports import zstd
+    except ImportError as error:
+        raise UsageError("zstd is not installed: pip install backports.zstd, or write .gz files") from error
+    return zstd
+
+
+class Decompressor(Protocol):
+    """Undoes one member."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def gzip_member() -> Decompressor:
+    """What undoes a gzip member."""
+    return zlib.decompressobj(_GZIP)
+
+
+def zstd_frame() -> Decompressor:
+    """What undoes a zstd frame. Raises UsageError, as `zstd_frames` does."""
+    decompressor: Decompressor = _zstd().ZstdDecompressor()
+    return decompressor
+
+
+def unpacked(file: BinaryIO, make: Callable[[], Decompressor]) -> Iterator[tuple[bytes, int | None]]:
+    """
+    A packed file's text, piece by piece, each with the place in the file at which a member ends with it, or None.
+
+    What a kill has left of the last member comes without such an end.
+
+    Raises:
+        ValueError: The file is damaged; the text says where and how.
+    """
+    place = 0
+    member: Decompressor | None = None
+    while data := file.read(_BLOCK):
+        while data:
+            member = member or make()
+            try:
+                text = member.decompress(data)
+            except Exception as error:  # each library has its own
+                raise ValueError(f"{error}, between bytes {place:,} and {place + len(data):,}") from error
+            rest = member.unused_data if member.eof else b""
+            place += len(data) - len(rest)
+            data = rest
+            yield text, place if member.eof else None
+            if member.eof:
+                member = None
+
+
 PACKINGS: dict[str, Callable[[], Callable[[], Compressor]]] = {".gz": gzip_members, ".zst": zstd_frames}
 """By a file's last suffix."""
+
+UNPACKINGS: dict[str, Callable[[], Decompressor]] = {".gz": gzip_member, ".zst": zstd_frame}
+"""The way back."""

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
+
+
+class Left(Struct, frozen=True):
+    """
+    A file that an earlier run may have left something in.
+
+    Attributes:
+        packing: The suffix that says how it is compressed, if it is.
+    """
+
+    path: str
+    packing: str | None = None
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -18,6 +30,7 @@ class Entry(Struct, frozen=True, gc=False):
         ok: It has succeeded; None where the file does not say.
         status: The last hop's HTTP status.
         kind: Of its error, as `ErrorKind` has it; None where it has none.
+        change: Against the cache; only those say it who are asked for it.
     """
 
     index: int
@@ -25,6 +38,7 @@ class Entry(Struct, frozen=True, gc=False):
     ok: bool | None = None
     status: int | None = None
     kind: str | None = None
+    change: str | None = None
 
 
 class Past(Protocol):
@@ -52,5 +66,20 @@ class Past(Protocol):
 
         Raises:
             SinkError: The file cannot be read or written, or has fewer.
+        """
+        ...
+
+
+class Thinned(Past, Protocol):
+    """What is in a file out of whose middle records can be taken."""
+
+    def thin(self, wanted: Callable[[int], bool]) -> None:
+        """
+        Keep only those records at whose places, counted from 0, `wanted` says so.
+
+        All or nothing: a new file takes the old one's name once it is whole.
+
+        Raises:
+            SinkError: The file cannot be read, or a new one cannot be written; then the old one is as it was.
         """
         ...

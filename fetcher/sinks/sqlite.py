@@ -1,5 +1,5 @@
 """
-Owns SQLite files: one table, `records`, with a row a record and an index on its URLs.
+Owns SQLite files: one table, `records`, with a row a record and an index on its URLs; and what is in them already.
 
 What is flushed is a transaction, so a record is in the file or not at all. It has a write-ahead log: others read while
 the run goes on, and what was written before a kill is there when the file is next opened.
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,6 +21,7 @@ from msgspec import Raw
 from fetcher.errors import SinkError
 from fetcher.record import Record
 from fetcher.sinks.fields import Field, read_fields
+from fetcher.sinks.past import Entry
 
 TABLE = "records"
 
@@ -64,6 +66,8 @@ TYPES = {
 _ROW = 100
 _LONGEST_WHOLE = 18
 
+_WANTED = ("index", "url", "ok", "status", "error.kind", "error", "change")
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -76,9 +80,18 @@ class Sqlite:
         names: The columns, which are fields; every field of a record where there are none.
         made: The file was made for this, and is removed where nothing is ever begun.
         filled: There is something in it, which is replaced when this is begun.
+        kept: What is in it stays, but for the rows of those indexes that are written again.
     """
 
-    def __init__(self, path: str, names: tuple[str, ...] = (), *, made: bool = False, filled: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        names: tuple[str, ...] = (),
+        *,
+        made: bool = False,
+        filled: bool = False,
+        kept: bool = False,
+    ) -> None:
         self._path = path
         # SQLite puts its log beside the file, not beside a link to it.
         self._file = os.path.realpath(path)
@@ -90,7 +103,8 @@ class Sqlite:
         self._waiting = 0
         self._failed = False
         marks = ", ".join("?" * len(self._fields))
-        self._insert = f"INSERT INTO {TABLE} VALUES ({marks})"  # noqa: S608 - a name of ours, and marks
+        self._insert = f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})"  # noqa: S608 - a name of ours, and marks
+        self._unless = "IF NOT EXISTS " if kept else ""
         self.written = 0
 
     def begin(self) -> None:
@@ -108,9 +122,9 @@ class Sqlite:
             base.execute("PRAGMA synchronous = NORMAL")
             base.execute(f"PRAGMA cache_size = -{CACHE}")
             base.execute("BEGIN IMMEDIATE")
-            base.execute(f"CREATE TABLE {TABLE} ({columns})")
+            base.execute(f"CREATE TABLE {self._unless}{TABLE} ({columns})")
             if any(field.name == "url" for field in self._fields):
-                base.execute(f"CREATE INDEX {TABLE}_url ON {TABLE} (url)")
+                base.execute(f"CREATE INDEX {self._unless}{TABLE}_url ON {TABLE} (url)")
             base.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self._failed = True
@@ -162,6 +176,56 @@ class Sqlite:
         if name == "SQLITE_TOOBIG":
             return f"{self._path}: SQLite takes no body as large as that; bound them with --max-size"
         return f"{self._path}: {error}; make room, or choose another place with --output"
+
+
+class Rows:
+    """
+    A `Past`: what is in such a file. A later row takes an earlier one's place, so nothing is ever to be dropped.
+
+    Args:
+        names: The columns that it must have.
+    """
+
+    def __init__(self, path: str, names: tuple[str, ...] = ()) -> None:
+        self._path = path
+        self._names = names or Record.__struct_fields__
+
+    def entries(self) -> Iterator[Entry]:
+        """A row each, in the order of the list; what was torn is undone as the file is opened."""
+        wanted = [name for name in _WANTED if name in self._names]
+        query = f"SELECT {', '.join(map(_quoted, wanted))} FROM {TABLE}"  # noqa: S608 - names of ours
+        try:
+            with closing(sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)) as base:
+                columns = [name for _, name, *_ in base.execute(f"PRAGMA table_info({TABLE})")]
+                if not columns and not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    return
+                self._check(columns)
+                for row in base.execute(query):
+                    yield _entry(dict(zip(wanted, row, strict=True)))
+        except sqlite3.Error as error:
+            raise SinkError(f"{self._path}: {error}; choose another file with --output") from error
+        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+            raise SinkError(f"{self._path}: has a row that is no record; choose another file with --output") from error
+
+    def keep(self, count: int) -> None:
+        """Nothing: all rows are whole."""
+
+    def _check(self, columns: list[str]) -> None:
+        if columns == list(self._names):
+            return
+        what = f"table {TABLE} has other columns than this run's" if columns else f"has no table {TABLE}"
+        raise SinkError(
+            f"{self._path}: {what}, which are {','.join(self._names)}; give the same --fields, or choose another file "
+            "with --output"
+        )
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    kind = row.get("error.kind")
+    if row.get("error") is not None:
+        kind = msgspec.json.decode(row["error"])["kind"]
+    ok = bool(row["ok"]) if "ok" in row else None
+    return Entry(int(row["index"]), str(row["url"]), ok, row.get("status"), kind, row.get("change"))
 
 
 def _cell(field: Field, record: Record) -> Any:

@@ -8,13 +8,22 @@ a spreadsheet takes for a formula stays as it is: whoever opens strangers' text 
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable
+
+import msgspec
 
 from fetcher.record import Record
 from fetcher.sinks.fields import Field
+from fetcher.sinks.past import Entry
+from fetcher.sinks.written import Rest
 
 _QUOTED = re.compile('[",\r\n]')
 _ESCAPED = re.compile("[\t\n\r\\\\]")
+_WANTED = ("index", "url", "ok", "status", "error.kind", "error", "change")
+_CELL = re.compile(rb'"([^"]*(?:""[^"]*)*)"(?:,|$)|([^,"]*)(?:,|$)')
+_UNESCAPED = re.compile(r"\\([tnr\\])")
+_MEANT = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
 
 
@@ -66,3 +75,96 @@ def in_csv(text: str) -> str:
 def in_tsv(text: str) -> str:
     r"""A text as a cell of TSV: tab, LF, CR and backslash are `\t`, `\n`, `\r`, `\\`, as jq's @tsv has them."""
     return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], text)
+
+
+class TableReading:
+    """
+    Finds the records in a table.
+
+    Args:
+        names: The columns that it must have.
+        quotes: Cells may be in quotes, with lines' ends in them; otherwise they have escapes.
+    """
+
+    def __init__(self, names: tuple[str, ...], delimiter: bytes, *, quotes: bool) -> None:
+        self._names = names
+        self._delimiter = delimiter
+        self._quotes = quotes
+        self._head = delimiter.join(name.encode() for name in names) if not quotes else _head(names)
+        self._places = {name: names.index(name) if name in names else None for name in _WANTED}
+        self._last = max(place for place in self._places.values() if place is not None)
+        self._rest = Rest()
+        # Of the row at hand: up to where its quotes were counted, and whether one is open there.
+        self._counted = 0
+        self._open = False
+        self.ends: array[int] = array("q")
+        self.first = 0
+
+    def feed(self, text: bytes) -> list[Entry]:
+        """The records whose rows end in the text."""
+        rest = self._rest
+        begin = rest.begin
+        whole = rest.with_more(text)
+        if whole is None:
+            return []
+        entries = []
+        start, counted = 0, self._counted
+        while (end := whole.find(b"\n", counted)) >= 0:
+            quoted = False
+            if self._quotes:
+                self._open ^= bool(whole.count(b'"', counted, end) & 1)
+                counted = end + 1
+                if self._open:
+                    continue
+                quoted = whole.find(b'"', start, end) >= 0
+            row = whole[start:end]
+            start = counted = end + 1
+            if not self.first:
+                self._check(row)
+                self.first = begin + start
+            elif row.strip():
+                entries.append(self._entry(row, quoted))
+                self.ends.append(begin + start)
+        rest.hold(whole, start)
+        self._counted = counted - start
+        return entries
+
+    def finish(self) -> None:
+        """Nothing, if the last row is the beginning of one."""
+        if not self.first and not (self._head + b"\n").startswith(self._rest.text):
+            self._check(self._rest.text)
+
+    def _check(self, head: bytes) -> None:
+        if head != self._head:
+            names = self._delimiter.decode().join(self._names)
+            raise ValueError(f"it has other columns than this run's, which are {names}; give the same --fields")
+
+    def _entry(self, row: bytes, quoted: bool) -> Entry:
+        cells = self._quoted(row) if quoted else row.split(self._delimiter, self._last + 1)
+        index, url, ok, status, kind, error, change = (
+            "" if place is None or place >= len(cells) else cells[place].decode("utf-8", "replace")
+            for place in self._places.values()
+        )
+        if not self._quotes and "\\" in url:
+            url = _UNESCAPED.sub(lambda match: _MEANT[match[1]], url)
+        known = None if self._places["ok"] is None else ok == "true"
+        try:
+            if error:
+                kind = msgspec.json.decode(error, type=dict[str, str])["kind"]
+            return Entry(int(index), url, known, int(status) if status else None, kind or None, change or None)
+        except (ValueError, KeyError, msgspec.DecodeError) as wrong:
+            raise ValueError(
+                f"what comes behind its first {len(self.ends):,} records is no record of afetch's"
+            ) from wrong
+
+    def _quoted(self, row: bytes) -> list[bytes]:
+        cells: list[bytes] = []
+        place = 0
+        while len(cells) <= self._last and (match := _CELL.match(row, place)) is not None and place <= len(row):
+            cells.append(match[2] if match[1] is None else match[1].replace(b'""', b'"'))
+            place = max(match.end(), place + 1)
+        return cells
+
+
+def _head(names: tuple[str, ...]) -> bytes:
+    return ",".join(map(in_csv, names)).encode("utf-8", "backslashreplace")
