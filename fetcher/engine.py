@@ -21,6 +21,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from fetcher.client.exchange import Client
+from fetcher.client.keeping import Folder
 from fetcher.client.names.tally import Lookups
 from fetcher.errors import ErrorKind
 from fetcher.frontier.frontier import Frontier, Waits
@@ -75,6 +76,9 @@ class Engine:
     """
     One run of a list on one event loop.
 
+    Args:
+        folder: Where bodies are written that go to files; None where they are for records.
+
     Attributes:
         taken: Entries read from the source.
         delivered: Results put into the outlet. When a run ended by itself, the same number.
@@ -90,6 +94,7 @@ class Engine:
         policy: Policy | None = None,
         notice: Callable[[str], None] = log.warning,
         clock: Callable[[], float] = perf_counter,
+        folder: Folder | None = None,
     ) -> None:
         hosts = Hosts(settings)
         self._settings = settings
@@ -109,6 +114,7 @@ class Engine:
             names=settings,
             wanted=lambda origin: self._frontier.expects(origin.host),
             notice=notice,
+            folder=folder,
         )
         self._tuner = Tuner(settings.slots, clock()) if settings.concurrency == "auto" else None
         self._seats = Seats(settings.slots)
@@ -402,7 +408,8 @@ class Engine:
             if not len(self._frontier):
                 self._dismiss()
                 return False
-        elif not self._frontier.room() and self._outage.since is None and self._frontier.widen(now):
+        elif self._frontier.room() > 0 or (self._outage.since is None and self._frontier.widen(now)):
+            # Who has nothing to do does not wait until many places are free.
             self._room.set()
         self._arm(now)
         waiter = self._loop.create_future()

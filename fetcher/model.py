@@ -143,6 +143,7 @@ class Request(Struct, frozen=True):
         fallback: The method of a second request where a server refuses the first one's, or is not to be believed about
             it. Then only heads are asked for: no body is kept.
         known: What an earlier run knew of its reply; None where nobody asks.
+        checksum: The SHA-256 that its body must have, in hexadecimal.
     """
 
     index: int
@@ -157,11 +158,30 @@ class Request(Struct, frozen=True):
     save: str | None = None
     fallback: str | None = None
     known: Known | None = None
+    checksum: str | None = None
 
     @property
     def ours(self) -> bool:
         """Whether it is asked on our own account (a robots.txt): no entry of the input, and without a record."""
         return self.index < 0
+
+
+class Part(Struct, frozen=True):
+    """
+    A body in a file, or the beginning of one.
+
+    Attributes:
+        name: The file's, for whoever has made it.
+        size: Bytes that are in it.
+        validator: What its reply said that tells whether what comes later belongs to it (RFC 9110 13.1.5); None where
+            that cannot be.
+        total: Bytes that the whole of it has, where its reply said so.
+    """
+
+    name: str
+    size: int
+    validator: str | None = None
+    total: int | None = None
 
 
 class Timings(Struct, frozen=True):
@@ -221,6 +241,7 @@ class Hop(Struct, frozen=True):
         sha256: Of the decoded body in hexadecimal, where it was hashed on the way; None leaves it to the record.
         paused: Seconds of `elapsed` for which we ourselves did not read: they use up no timeout.
         capture: It as it went over the wire, where that is to be archived.
+        part: The file that the body is in, or as much of it as arrived; `body` is None then.
     """
 
     url: Url
@@ -240,6 +261,7 @@ class Hop(Struct, frozen=True):
     sha256: str | None = None
     paused: float = 0.0
     capture: Capture | None = None
+    part: Part | None = None
 
     @property
     def held(self) -> int:
@@ -358,6 +380,7 @@ class Job(Struct, frozen=True):
         paused: Seconds of `spent` for which we ourselves did not read.
         refusals: How many of the attempts were refused by a host that wants less; they are no retries.
         cookies: What the redirects before the next hop have set.
+        part: What the attempts before have brought of the body, with which the next one may go on.
     """
 
     request: Request
@@ -375,6 +398,7 @@ class Job(Struct, frozen=True):
     refusals: int = 0
     paused: float = 0.0
     cookies: ChainCookies | None = None
+    part: Part | None = None
 
     @property
     def host(self) -> str:

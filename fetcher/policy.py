@@ -54,6 +54,9 @@ FIRST_WAIT = 1.0
 OWN_REDIRECTS = 5
 """Redirects that a robots.txt may take at least, whatever the user allows (RFC 9309 2.3.1.2)."""
 
+NO_PART = frozenset({206, 416})
+"""Statuses of a reply that does not go on where the part that is here ends (RFC 9110 14.4, 15.5.17)."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
@@ -184,6 +187,9 @@ class Policy:
 
     def decide(self, job: Job, hop: Hop) -> Result | Again:
         """What comes after a hop: the entry's result, or the job again with the hop behind it."""
+        if job.part is not None and hop.part is None and hop.status in NO_PART:
+            # The server had nothing to go on with: all of it is asked for again, which is no attempt of its own.
+            return Again(self._once_more(job, hop))
         if (
             hop.status in REDIRECTS
             and (self._config.follow or job.request.ours)
@@ -273,7 +279,18 @@ class Policy:
                 paused=job.paused + hop.paused,
                 trusted=job.trusted and url.origin == hop.url.origin,
                 cookies=cookies,
+                part=None,
             )
+        )
+
+    def _once_more(self, job: Job, hop: Hop) -> Job:
+        """The job without what it had, and the hop's time in its attempt."""
+        return replace(
+            job,
+            started=hop.started if job.started is None else job.started,
+            spent=job.spent + hop.elapsed,
+            paused=job.paused + hop.paused,
+            part=None,
         )
 
     def _stray(self, job: Job, hop: Hop, message: str) -> Result:
@@ -323,6 +340,7 @@ class Policy:
             ended=ended,
             waited_for=reason,
             refusals=job.refusals + refusals,
+            part=hop.part if hop.part is not None and hop.part.validator is not None else None,
         )
 
     def _retries(self, job: Job) -> int:

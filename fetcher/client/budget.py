@@ -59,6 +59,12 @@ class Budget:
         if self._paused:
             self._admit()
 
+    def moved(self, size: int) -> None:
+        """`size` bytes of a body that still arrives have left memory."""
+        self._arriving -= size
+        if self._paused:
+            self._admit()
+
     def give(self, size: int) -> None:
         """Bodies of `size` bytes in all were written, or dropped."""
         self._waiting -= size

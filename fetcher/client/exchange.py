@@ -8,6 +8,7 @@ It stands on aiohttp's connector and connection, without its session: half of wh
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from fetcher.client.config import ClientConfig
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.failures import error_of
 from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
+from fetcher.client.keeping import Folder, Keeping
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver, refuse_literal
 from fetcher.client.names.tally import Lookups
@@ -61,6 +63,7 @@ class Client:
         names: How names become addresses.
         wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
             `slots` of them only wanted ones are kept.
+        folder: Where bodies go that are to be files and too large for memory.
 
     Attributes:
         slots: How many exchanges there are at once; whoever moves that says so.
@@ -74,8 +77,11 @@ class Client:
         names: NamesConfig | None = None,
         wanted: Callable[[Origin], bool] = lambda _origin: False,
         notice: Callable[[str], object] = log.warning,
+        folder: Folder | None = None,
     ) -> None:
         self._config = config
+        # What is to be archived is needed whole, in memory.
+        self._folder = None if config.capture else folder
         self._hosts = hosts
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
@@ -149,9 +155,27 @@ class Client:
                 ended = hop.ended(reply, wire, reused=reused)
                 if reply.tape is not None:
                     ended = replace(ended, capture=reply.captured())
+                if reply.keeping is not None:
+                    ended = replace(ended, sha256=hop.sha256, part=reply.keeping.part)
+                if job.request.checksum is not None:
+                    ended = self._checked(ended, job.request.checksum)
                 if self._jar is not None:
                     self._jar.take(ended)
                 return ended
+
+    def _checked(self, hop: Hop, checksum: str) -> Hop:
+        """The hop, with an error where its body is not the one that was meant."""
+        part, sha256 = hop.part, hop.sha256
+        if hop.error is not None or hop.status is None or not 200 <= hop.status < 300:
+            return hop
+        if hop.body is not None:
+            sha256 = hashlib.sha256(hop.body).hexdigest()
+        if sha256 is None or sha256 == checksum:
+            return replace(hop, sha256=sha256)
+        if part is not None and self._folder is not None:
+            self._folder.discard(part)
+        error = Error(ErrorKind.CHECKSUM, f"its SHA-256 is {sha256}, and should be {checksum}")
+        return replace(hop, error=error, sha256=sha256, part=None)
 
     def _timeout(self, job: Job) -> float:
         """Seconds of an attempt's own time, as the entry has them, or the host of its next hop; 0 is none."""
@@ -226,6 +250,9 @@ class Client:
                 request = self._heads.request(job)
                 if self._config.capture and not ours:
                     reply.tape = Tape(request, limit, form=isinstance(job.body, Form))
+                if self._folder is not None and job.request.save is not None:
+                    whole = job.part is not None or b"\r\nrange: " not in request.lower()
+                    reply.keeping = Keeping(self._folder, job, whole=whole)
                 transport.write(request)
                 if throttle is not None:
                     throttle.begin(reply)
@@ -235,6 +262,11 @@ class Client:
             if not reply.done.done():
                 watch = _Watch(reply, cast("asyncio.Transport", transport), hop, self._config, self._loop)
                 await reply.done
+            if reply.keeping is not None and reply.keeping.body is not None:
+                if watch is not None:
+                    watch.stop()
+                kind = reply.error.kind if reply.error is not None else None
+                hop.sha256 = await reply.keeping.finish(kind, reply.size)
             whole = True
         finally:
             # When cancelled, too: then the reply is not whole, its body is nobody's, and the connection goes.
@@ -242,6 +274,8 @@ class Client:
                 watch.stop()
             if throttle is not None:
                 throttle.end(reply)
+            if reply.keeping is not None and not whole:
+                reply.keeping.drop()
             reply.free()
             keep = whole and reply.keeps
             if upload is not None:
@@ -302,7 +336,7 @@ class Client:
 class _Exchange:
     """The times of one hop, on `perf_counter` but for `started`, and the hop made of them."""
 
-    __slots__ = ("begun", "connected", "deadline", "job", "phases", "slot", "started", "timeout")
+    __slots__ = ("begun", "connected", "deadline", "job", "phases", "sha256", "slot", "started", "timeout")
 
     def __init__(self, job: Job, timeout: float) -> None:
         self.job = job
@@ -313,6 +347,8 @@ class _Exchange:
         self.begun = self.slot
         self.connected = self.slot
         self.phases = Phases()
+        # Of a body that went to a file.
+        self.sha256: str | None = None
 
     def unconnected(self, error: Error) -> Hop:
         """The hop that never had a connection."""
@@ -322,7 +358,7 @@ class _Exchange:
         if phases.dns_started is not None:
             lookup = (phases.dns_ended or now) - phases.dns_started
         timings = Timings(self._queue(), lookup)
-        return Hop(job.url, job.method, None, error, self.started, now - self.slot, timings=timings)
+        return Hop(job.url, job.method, None, error, self.started, now - self.slot, timings=timings, part=job.part)
 
     def ended(self, reply: Reply, wire: Wire, *, reused: bool) -> Hop:
         """The hop of a reply, whole or not."""

@@ -33,6 +33,7 @@ from fetcher.client.framing import (
     transfer_codings,
 )
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
+from fetcher.client.keeping import ForeignPartError, Keeping
 from fetcher.client.throttle import Throttle
 from fetcher.errors import ErrorKind
 from fetcher.model import Capture, Error
@@ -45,8 +46,11 @@ MAX_HEAD = 1024 * 1024
 MAX_INTERIM = 1_000
 """Interim replies (1xx) before the real one; curl reads them as long as they come."""
 
-NO_ROOM, TOO_FAST = 1, 2
-"""Reasons for not reading: the budget's, the throttle's. We read when there is none."""
+NO_ROOM, TOO_FAST, STALLED = 1, 2, 4
+"""Reasons for not reading: the budget's, the throttle's, a disk's. We read when there is none."""
+
+FULL = NO_ROOM | STALLED
+"""Reasons for not decoding, either."""
 
 
 class Wire(ResponseHandler):
@@ -162,6 +166,7 @@ class Reply:
         body: Decoded, once `settle` was called.
         interim: Heads of 1xx replies before it.
         tape: Keeps what is heard as it is; given before anything is.
+        keeping: Sees to a body that goes to a file; given before anything arrives.
     """
 
     __slots__ = (
@@ -190,6 +195,7 @@ class Reply:
         "first_at",
         "head",
         "interim",
+        "keeping",
         "last_at",
         "paused_at",
         "paused_for",
@@ -241,6 +247,7 @@ class Reply:
         self.received = 0
         self.interim = 0
         self.tape: Tape | None = None
+        self.keeping: Keeping | None = None
         self.first_at: float | None = None
         self.last_at = perf_counter()
         self.paused_at: float | None = None
@@ -275,7 +282,8 @@ class Reply:
                 if self.tape is not None:
                     self.tape.head = self._pending
         too_large = self.error is not None and self.error.kind == ErrorKind.TOO_LARGE
-        if kept and self._framing is not None and not isinstance(self._framing, NoBody):
+        filed = self.keeping is not None and self.keeping.body is not None
+        if kept and not filed and self._framing is not None and not isinstance(self._framing, NoBody):
             if self._clip or not too_large:
                 self.body = pieces.getvalue() if pieces is not None else first or b""
             elif self.tape is not None and self._decoder is None:
@@ -322,6 +330,8 @@ class Reply:
             self.fail(ErrorKind.TOO_LARGE, str(error))
         elif isinstance(error, CodingError):
             self.fail(ErrorKind.DECODE, str(error))
+        elif isinstance(error, ForeignPartError):
+            self.fail(ErrorKind.INCOMPLETE, str(error))
         elif isinstance(error, MemoryError):
             self.fail(ErrorKind.LOCAL, "out of memory")
         else:
@@ -372,6 +382,24 @@ class Reply:
         if self._undecoded:
             # Not at once: whoever says so is still counting.
             self._loop.call_soon(self._decode_on)
+
+    def stall(self) -> None:
+        """Stop reading from the socket: too much waits for a disk."""
+        self._stop(STALLED)
+
+    def flow(self) -> None:
+        """The disk has caught up: read on, unless there is another reason not to."""
+        self._go(STALLED)
+        if self._undecoded:
+            self._loop.call_soon(self._decode_on)
+
+    def unload(self) -> list[bytes]:
+        """What there is in memory of the body, which is let go."""
+        first, pieces = self._first, self._pieces
+        self._first = self._pieces = None
+        self._budget.moved(self._counted)
+        self._counted = 0
+        return [pieces.getvalue()] if pieces is not None else [first] if first is not None else []
 
     def hold(self) -> None:
         """Stop reading from the socket: more would be above `limit_rate`."""
@@ -451,6 +479,8 @@ class Reply:
         codings = head.wanted.get(b"content-encoding")
         if codings is not None or b"transfer-encoding" in head.wanted:
             self._decoder = decoder_for([*(codings or ()), *transfer_codings(head)], self._ratio)
+        if self.keeping is not None:
+            self.size = self.keeping.begin(head, coded=self._decoder is not None)
         self._framing = framing
         return data
 
@@ -484,11 +514,11 @@ class Reply:
             # Asked before the first piece, too: with no room for it, each of many replies would be a piece beyond.
             if not self._reasons & NO_ROOM:
                 self._budget.take(0, self)
-            if self._reasons & NO_ROOM:
+            if self._reasons & FULL:
                 return
             for piece in self._undecoded[0]:
                 self._keep(piece)
-                if self.done.done() or self._reasons & NO_ROOM:
+                if self.done.done() or self._reasons & FULL:
                     return
             self._undecoded.popleft()
         then, self._then = self._then, None
@@ -515,6 +545,8 @@ class Reply:
             if self.tape is None or self._decoder is not None:
                 return
             piece = piece[: self._limit - self.size]
+        if self.keeping is not None and self.keeping.take(piece, self):
+            return
         if self._first is None:
             self._first = piece
         else:

@@ -96,7 +96,9 @@ class RequestHeads:
         """What goes onto the wire for a job's next hop; of a form only the head."""
         origin = job.url.origin
         own: Headers = job.request.headers
-        if job.request.known is not None:
+        if job.part is not None:
+            own = (*own, ("Range", f"bytes={job.part.size}-"), ("If-Range", job.part.validator or ""))
+        elif job.request.known is not None:
             own = (*own, *self._conditions(job, job.request.known))
         clear = job.trusted or _began_in_the_clear(job)
         if job.body is not None or own or job.cookies is not None or self._jar is not None:
