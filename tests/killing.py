@@ -1,0 +1,312 @@
+"""
+Owns the life of a list whose runs are killed: begun, killed at some moment, resumed, and at last left alone.
+
+After every run what is in its files is held against the entries, and against what the server was asked for:
+
+- What is whole in the journal when a run is killed is not asked for again, and is what the next one says was there.
+- What was answered some time before the kill is in the journal.
+- At the end every entry has one record in every output, with the body that the server gave it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from fetcher.demo.answers import head
+from fetcher.demo.server import Received, Wire
+from tests.leftovers import SIDE, Row, bodies, journal, whole
+from tests.nursery import KILLED, Nursery, Order
+from tests.servers import Site
+
+SAVE = "bodies"
+"""The name of an output that is `--save`'s folder."""
+
+JOURNALS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz", ".tsv.zst", ".sqlite")
+
+BEAT = 0.02
+"""Seconds between two beats of the clock."""
+
+SLACK = 2.0
+"""Seconds, by that clock, after which a reply must be in the journal. What is promised is one."""
+
+LINGERING = 60.0
+"""Seconds after which a run hangs."""
+
+MALFORMED = "http://[malformed"
+
+_THERE = re.compile(r"([\d,]+) (?:were|was) (?:there|done) already")
+
+
+class Clock:
+    """Seconds that stand still whenever this machine has no time for us, so that nobody else is late for that."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    async def run(self) -> None:
+        """Beat, until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT)
+            self.now += BEAT
+
+
+class Blow(Struct, frozen=True):
+    """
+    How a run is killed, if it does not end before.
+
+    Attributes:
+        request: With the so-manieth request that arrives.
+        step: At the so-manieth thing that it does to a file, with `share` of a write done.
+        delay: Seconds behind that request; or, where there is neither, behind the start.
+    """
+
+    request: int | None = None
+    step: int | None = None
+    share: float = 0.0
+    delay: float = 0.0
+
+
+class Page(Struct, frozen=True):
+    """What is behind a URL of the list: its statuses, visit by visit (the last for all that follow), and its body."""
+
+    statuses: tuple[int, ...]
+    kind: str
+    body: bytes
+    delay: float
+
+    def status(self, visit: int) -> int:
+        """Of so-manieth visit, from 0."""
+        return self.statuses[min(visit, len(self.statuses) - 1)]
+
+
+class Asked(Struct):
+    """A request, and when its reply was given to the network."""
+
+    url: str
+    status: int
+    answered: float | None = None
+
+
+class Life:
+    """
+    A list with its outputs in a folder of their own, and the runs over it.
+
+    Args:
+        outputs: Names of files, and `SAVE`.
+        seed: Of everything that is chosen: bodies, delays.
+        pace: Seconds that a reply takes at most.
+        failing: Share of the pages that are missing, at their first visit.
+        mended: Missing pages are there at a later visit.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        nursery: Nursery,
+        folder: Path,
+        outputs: tuple[str, ...],
+        seed: int,
+        *,
+        pace: float = 0.0,
+        failing: float = 0.05,
+        mended: bool = False,
+    ) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.outputs = outputs
+        self.random = random.Random(seed)
+        self.entries: list[str] = []
+        self.story: list[str] = []
+        self.asked: list[list[Asked]] = []
+        self.clock = Clock()
+        self._nursery = nursery
+        self._pace = pace
+        self._failing = failing
+        self._mended = mended
+        self._pages: dict[str, Page] = {}
+        self._visits: Counter[str] = Counter()
+        self._struck = asyncio.Event()
+        self._blow = Blow()
+        self._base = site.answer(self._answer, f"/life-{folder.name}")
+        (folder / "urls.txt").touch()
+
+    @property
+    def known(self) -> list[Row]:
+        """What is whole in the journal, in the order in which it was written."""
+        return journal(self.journal)
+
+    @property
+    def journal(self) -> Path:
+        """The output that says what is done."""
+        for name in self.outputs:
+            if name.endswith(JOURNALS):
+                return self.folder / name
+        return self.folder / (self.outputs[0] + SIDE)
+
+    @property
+    def failed(self) -> set[str]:
+        """URLs that were sent and whose last record, in the journal, is that of a failure."""
+        last = {row.index: row for row in self.known}
+        return {row.url for row in last.values() if not row.ok and row.url != MALFORMED}
+
+    def grow(self, count: int) -> None:
+        """More entries, at the list's end; also some that are malformed, or there already, and lines that are none."""
+        lines = []
+        for _ in range(count):
+            number = len(self.entries)
+            draw = self.random.random()
+            if draw < 0.02:
+                lines.append("# a comment\n\n")
+            if draw < 0.04:
+                url = MALFORMED
+            elif draw < 0.06 and self._pages:
+                url = self.random.choice(list(self._pages))
+            else:
+                url = f"{self._base}?{number}"
+                self._pages[url] = self._page(number)
+            self.entries.append(url)
+            lines.append(f"{url}\n")
+        with (self.folder / "urls.txt").open("a") as file:
+            file.writelines(lines)
+
+    async def run(self, *args: str, blow: Blow | None = None, cold: bool = False, file_size: int | None = None) -> int:
+        """How a run ended; `KILLED` if it was."""
+        known = self.known
+        self._blow = blow or Blow()
+        self._struck.clear()
+        self.asked.append([])
+        said = self.folder / "said.txt"
+        said.unlink(missing_ok=True)
+        command = (*self._command(), "-A", f"run-{len(self.asked) - 1}", *args)
+        order = Order(
+            command, str(self.folder), str(said), cold, file_size, step=self._blow.step, share=self._blow.share
+        )
+        child = await self._nursery.start(order)
+        strike = asyncio.create_task(self._strike(blow, child.kill))
+        try:
+            status = await asyncio.wait_for(child.wait(), LINGERING)
+        finally:
+            strike.cancel()
+            child.kill()
+        self.story.append(f"{' '.join(args)}: {blow or 'left alone'}: status {status}, {len(self.asked[-1])} asked")
+        self._check_asked(known, "--retry-failed" in args)
+        if status == KILLED:
+            self._check_written()
+        else:
+            self._check_said(known, said.read_text())
+        return status
+
+    def check_end(self) -> None:
+        """One record for each entry, in every output, with the right body; and nothing else in the folder."""
+        files = {"urls.txt", "said.txt", self.journal.name, *self.outputs}
+        left = {path.name for path in self.folder.iterdir()}
+        assert left == files, f"files: {left ^ files}"
+        rows = self.known
+        self._check_rows(rows, self.journal.name)
+        for name in self.outputs:
+            if name == SAVE:
+                self._check_saved(rows)
+            elif not name.startswith(self.journal.name):
+                self._check_rows(whole(self.folder / name), name)
+        if self.journal.name in self.outputs:
+            self._check_rows(whole(self.journal), self.journal.name)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """All outputs, byte for byte."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file() and path.name != "said.txt"
+        }
+
+    def _command(self) -> Iterable[str]:
+        yield from ("urls.txt", "--no-env")
+        for name in self.outputs:
+            yield from ("--save" if name == SAVE else "-o", name)
+
+    def _page(self, number: int) -> Page:
+        chance = self.random
+        size = chance.choice([0, *[chance.randrange(400)] * 6, chance.randrange(60_000)])
+        if chance.random() < 0.01:
+            # Large enough to be written piece by piece.
+            size = 1_100_000
+        kind = chance.choice(["text/plain", "application/json", "application/octet-stream"])
+        text = f'"{number}, a line\\n'
+        body = (text * (size // len(text) + 1)).encode()[:size]
+        if kind == "application/json" and body:
+            body = b'{"number": %d, "text": "%s"}' % (number, b"x" * size)
+        statuses = (404, 200) if self._mended else (404,)
+        return Page(statuses if chance.random() < self._failing else (200,), kind, body, chance.uniform(0, self._pace))
+
+    async def _answer(self, request: Received, wire: Wire) -> None:
+        url = self._base + "?" + request.target.partition("?")[2]
+        run = int((request.header("user-agent") or "").removeprefix("run-"))
+        page = self._pages[url]
+        asked = Asked(url, page.status(self._visits[url]))
+        self._visits[url] += 1
+        self.asked[run].append(asked)
+        if len(self.asked[-1]) == self._blow.request:
+            self._struck.set()
+        if page.delay:
+            await asyncio.sleep(page.delay)
+        fields = [("Content-Length", str(len(page.body))), ("Content-Type", page.kind)]
+        await wire.send(head(asked.status, fields) + page.body)
+        asked.answered = self.clock.now
+
+    async def _strike(self, blow: Blow | None, kill: Callable[[], None]) -> None:
+        if blow is None or blow.step is not None:
+            return
+        if blow.request is not None:
+            await self._struck.wait()
+        if blow.delay:
+            await asyncio.sleep(blow.delay)
+        kill()
+
+    def _check_asked(self, known: list[Row], retried: bool) -> None:
+        """Nothing is asked for that was done: what is in the journal, whole, before the run."""
+        last = {row.index: row for row in known}
+        done = {index for index, row in last.items() if row.ok or not retried}
+        missing = Counter(url for index, url in enumerate(self.entries) if index not in done)
+        asked = Counter(request.url for request in self.asked[-1])
+        assert asked <= missing, f"asked for again: {asked - missing}"
+
+    def _check_written(self) -> None:
+        """What was answered some time ago is in the journal."""
+        known = Counter(row.url for row in self.known)
+        for asked in self.asked[-1]:
+            if asked.answered is not None and asked.answered < self.clock.now - SLACK:
+                assert known[asked.url], f"{asked.url}: answered {self.clock.now - asked.answered} s ago, and lost"
+
+    def _check_said(self, known: list[Row], said: str) -> None:
+        """The summary says how many were there already."""
+        if known:
+            found = _THERE.search(said)
+            assert found is not None, f"the summary does not say how many were there: {said}"
+            assert int(found[1].replace(",", "")) == len({row.index for row in known}), said
+
+    def _check_rows(self, rows: list[Row], name: str) -> None:
+        counts = Counter(row.index for row in rows)
+        twice = sorted(index for index, count in counts.items() if count > 1)
+        lost = sorted(set(range(len(self.entries))) - set(counts))
+        assert not twice, f"{name}: more than one record: {twice}"
+        assert not lost, f"{name}: no record: {lost}"
+        assert len(counts) == len(self.entries), f"{name}: records of no entry: {sorted(counts)[-3:]}"
+        for row in rows:
+            assert row.url == self.entries[row.index], f"{name}: {row} is {self.entries[row.index]}"
+            page = self._pages.get(row.url)
+            expected = hashlib.sha256(page.body).hexdigest() if page is not None else None
+            assert row.sha256 == expected, f"{name}: {row}: not the body that was sent"
+
+    def _check_saved(self, rows: list[Row]) -> None:
+        found = dict(bodies(self.folder / SAVE))
+        named = {row.saved: row.sha256 for row in rows if row.saved is not None}
+        assert found == named, f"{SAVE}: {set(found.items()) ^ set(named.items())}"
+        assert any(row.ok for row in rows) == bool(named)
