@@ -55,6 +55,19 @@ async def test_fetch_all_works_where_a_loop_already_runs(site: Site) -> None:
     assert [record.text for record in records] == ["now"]
 
 
+async def test_a_slow_entry_takes_one_place_of_a_small_window(site: Site) -> None:
+    """The others go round, however few they are."""
+    gate = site.gate()
+    urls = [gate.url, *(site.page("now") for _ in range(20))]
+
+    async with asyncio.timeout(20), fetch(urls, settings(window=2, concurrency=2)) as records:
+        others = [(await anext(records)).index for _ in range(20)]
+        gate.open()
+        last = (await anext(records)).index
+
+    assert (others, last) == (list(range(1, 21)), 0)
+
+
 async def test_fetch_gives_records_as_they_come(site: Site) -> None:
     """A slow URL holds nobody up."""
     gate = site.gate()
