@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fetcher.backends.local import LocalRun
+from fetcher.demo import answers
 from fetcher.errors import SinkError
 from fetcher.model import Result
+from fetcher.settings import Settings
 from fetcher.sinks import ordered
+from fetcher.sinks.files import Function
+from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.ordered import Order
+from fetcher.sinks.outputs import ByteOutput
+from fetcher.sources.iterable import Entries, from_iterable
+from tests.conftest import Afetch
 from tests.samples import sample_result, unsent_result
+from tests.servers import Site
+
+PATIENCE = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +74,7 @@ def test_any_order_of_arrival_comes_out_in_that_of_the_input(
     indexes, coming = arrived
     results = {index: numbered(index, bytes([index]) * index * 50 if index % 3 else None) for index in coming}
     largest = max((ordered._size(result) for result in results.values()), default=0)
-    order = Order(memory, 1 << 40)
+    order = Order(memory, 1 << 40, 1 << 40)
     order.expect(indexes)
     found: list[Result] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -86,7 +99,7 @@ def test_what_is_held_at_the_end_comes_in_its_order(arrived: tuple[list[int], li
     """After an interrupt some results never come, and nobody waits for them."""
     indexes, coming = arrived
     there = coming[: data.draw(st.integers(0, len(coming)))]
-    order = Order(3_000, 1 << 40)
+    order = Order(3_000, 1 << 40, 1 << 40)
     order.expect(indexes)
     for index in there:
         order.put(numbered(index, b"x" * 100))
@@ -102,7 +115,7 @@ def test_what_is_held_at_the_end_comes_in_its_order(arrived: tuple[list[int], li
 
 def test_a_long_run_does_not_keep_what_it_has_written() -> None:
     """While there is always something in a file, the files are let go one after the other."""
-    order = Order(0, 1 << 40)
+    order = Order(0, 1 << 40, 1 << 40)
     order.expect(range(1_000))
     open_files: set[int] = set()
     with pytest.MonkeyPatch.context() as patch:
@@ -120,27 +133,24 @@ def test_a_long_run_does_not_keep_what_it_has_written() -> None:
     order.close()
 
 
-def test_is_full_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small results count as well as large ones, in files as in memory; what is let go makes room."""
-    monkeypatch.setattr(ordered, "MOST", 3)
-    many, large = Order(1 << 30, 1 << 30), Order(0, 20_000)
-    many.expect(range(4))
-    large.expect(range(4))
-
+def test_is_full_by_number_and_by_bytes() -> None:
+    """Entries count from when they are read, bytes in files as in memory; what is let go makes room."""
+    many, large = Order(1 << 30, 4, 1 << 30), Order(0, 10, 20_000)
     fullness: list[bool] = []
-    for index in (1, 2, 3):
-        many.put(numbered(index))
+
+    for index in range(4):
+        many.expect([index])
+        large.expect([index])
         fullness.append(many.full)
-    large.put(numbered(1, b"x" * 9_000))
-    fullness.append(large.full)
-    large.put(numbered(2, b"x" * 9_000))
-    fullness.append(large.full)
+    for index in (1, 2):
+        large.put(numbered(index, b"x" * 9_000))
+        fullness.append(large.full)
     for order in (many, large):
         order.put(numbered(0))
         drained(order)
         fullness.append(order.full)
 
-    assert fullness == [False, False, True, False, True, False, False]
+    assert fullness == [False, False, False, True, False, True, False, False]
     many.close()
     large.close()
 
@@ -151,7 +161,7 @@ def test_a_full_temporary_folder_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    order = Order(0, 1 << 30)
+    order = Order(0, 10, 1 << 30)
     order.expect(range(3))
     order.put(numbered(2, b"two"))
     monkeypatch.setattr("os.pwrite", full)
@@ -167,3 +177,118 @@ def test_a_full_temporary_folder_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
         "(results that wait for an earlier one are kept there, for --ordered)"
     )
     order.close()
+
+
+class Running:
+    """An ordered run of URLs in this process, whose records are kept."""
+
+    def __init__(self, urls: Entries, **settings: Any) -> None:
+        told = Settings(retries=0, **settings)
+        self.lines: list[bytes] = []
+        output = ByteOutput(JsonLines(), Function(self.lines.append))
+        self.run = LocalRun(told, from_iterable(urls, told), [output], ordered=True)
+        self.task = asyncio.create_task(self.run.run())
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Return when it is true, which it has to be before the run is over."""
+        async with asyncio.timeout(PATIENCE):
+            while not true():
+                assert not self.task.done()
+                await asyncio.sleep(0.005)
+
+    async def records(self) -> list[dict[str, Any]]:
+        """What was written when the run is over."""
+        async with asyncio.timeout(PATIENCE):
+            await self.task
+        return [json.loads(line) for line in b"".join(self.lines).splitlines()]
+
+
+async def one_by_one(urls: Iterable[str]) -> AsyncIterator[str]:
+    """A list of which every entry is read on its own."""
+    for url in urls:
+        yield url
+
+
+async def test_a_slow_entry_holds_the_reading_back_and_nothing_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While as many wait as may, what was read goes on and no more is read; how long that was is known."""
+    monkeypatch.setattr("fetcher.backends.local.MOST", 20)
+    gate, page = site.gate(), site.page("x")
+    urls = [f"{page}?{number}" for number in range(300)]
+    urls[10] = gate.url
+    running = Running(one_by_one(urls), concurrency=5, window=10)
+
+    # Those before it, and all that may be read from it on.
+    await running.until(lambda: len(site.log) == 10 + 20 + 10)
+    await running.until(lambda: running.run.held_back > 0)
+    await running.until(lambda: b"".join(running.lines).count(b"\n") >= 10)
+    asked, written = len(site.log), b"".join(running.lines).count(b"\n")
+    gate.open()
+    records = await running.records()
+
+    assert (asked, written) == (40, 10)
+    assert [record["index"] for record in records] == list(range(300))
+
+
+async def test_large_bodies_wait_outside_of_the_memory(site: Site) -> None:
+    """Bodies that are more than all memory for bodies wait in files, and the one that is waited for still arrives."""
+    gate = site.gate(answers.page(b"x" * 300_000))
+    urls = [gate.url, *(site.page(b"%d" % number * 30_000) for number in range(60))]
+    running = Running(one_by_one(urls), concurrency=5, window=5, body_budget=400_000)
+
+    await running.until(lambda: running.run.held_back > 0)
+    order = running.run._order
+    assert order is not None
+    held = order._in_memory, order._in_files
+    gate.open()
+    records = await running.records()
+
+    assert held[0] <= 100_000
+    # At most half as much is on the way there, and a window behind that.
+    assert 400_000 < sum(held) < 400_000 + 200_000 + 7 * 70_000
+    assert [record["body"] for record in records[1:]] == [str(number) * 30_000 for number in range(60)]
+    assert (len(records[0]["body"]), records[0]["index"]) == (300_000, 0)
+
+
+async def test_a_run_that_is_ended_early_writes_what_it_held(site: Site) -> None:
+    """Results that wait for one that never comes are written, in their order, when nothing more comes."""
+    gate = site.gate(answers.page("no", 404))
+    urls = [site.page("a"), site.hang(), site.page("b"), "nothing", site.page("c"), gate.url]
+    running = Running(urls, concurrency=6, fail_fast=True, fail_on=("404",))
+
+    await running.until(lambda: running.run.stats.results == 4)
+    gate.open()
+    records = await running.records()
+
+    assert [record["index"] for record in records] == [0, 2, 3, 4, 5]
+    assert (running.run.unwritten, running.run.unrecorded) == (0, 1)
+
+
+async def test_a_run_that_is_ended_at_once_leaves_no_file(site: Site) -> None:
+    """The second interrupt waits for nothing: what was held is dropped, and counted as without a record."""
+    urls = [site.page("a"), site.hang(), *(site.page("x" * 30_000) for _ in range(5))]
+    running = Running(urls, concurrency=7, body_budget=100_000)
+    await running.until(lambda: running.run.stats.results == 6 and running.run.unwritten == 5)
+
+    running.run.abandon()
+    records = await running.records()
+
+    assert [record["index"] for record in records] == [0]
+    assert running.run.unrecorded == 6
+
+
+def test_nobody_waits_for_what_does_not_come(afetch: Afetch, site: Site) -> None:
+    """Entries that are dropped, chosen away or refused have their place, or none; every output has the order."""
+    gate, page = site.gate(), site.page("x")
+    urls = [page, gate.url, f"{page}#again", site.url("/missing"), "nothing", gate.url, site.redirect(page), page]
+    (afetch.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    process = afetch.start("urls.txt", "--ordered", "--unique", "-o", "all.jsonl", "-f", "jsonl", "-o", "-")
+    site.wait(5)
+
+    gate.open()
+    out, err = process.communicate(timeout=PATIENCE)
+
+    assert [json.loads(line)["index"] for line in out.splitlines()] == [0, 1, 3, 4, 6]
+    assert (afetch.folder / "all.jsonl").read_bytes() == out
+    assert b"3 ok, 2 failed" in err

@@ -15,7 +15,7 @@ from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
 from fetcher.settings import Settings
-from fetcher.sinks.ordered import Order, Paced
+from fetcher.sinks.ordered import MOST, Order, Paced
 from fetcher.sinks.protocol import Output
 from fetcher.sinks.writer import Writer
 from fetcher.sources.protocol import Source
@@ -61,7 +61,7 @@ class LocalRun:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._order = Order(settings.body_budget // 4, settings.body_budget) if ordered else None
+        self._order = _order(settings) if ordered else None
         self._paced = Paced(source, self._order, lambda: self._engine.idle) if self._order is not None else None
         self._source = source = source if self._paced is None else self._paced
         self._observe = observe
@@ -229,3 +229,7 @@ class LocalRun:
             self.failure = error
         self._space.set()
         self._engine.abort()
+
+
+def _order(settings: Settings) -> Order:
+    return Order(settings.body_budget // 4, settings.window + MOST, settings.body_budget)

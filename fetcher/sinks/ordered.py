@@ -23,7 +23,7 @@ from fetcher.sinks.files import sentence
 from fetcher.sources.protocol import Source
 
 MOST = 10_000
-"""Results that may wait before the list is read no further: as many as are looked ahead at."""
+"""Results that may wait, beside those that are looked ahead at, before the list is read no further."""
 
 SEGMENT = 64 * 1024 * 1024
 """Bytes of a file: it is let go when all of it was written, or a long run's would grow for ever."""
@@ -42,11 +42,13 @@ class Order:
 
     Args:
         memory: Bytes that are held in memory; beyond them results go into files.
-        bound: Bytes that may wait in all before the list is read no further.
+        most: Entries that may be read and not written,
+        bound: and bytes that may wait in all, before the list is read no further.
     """
 
-    def __init__(self, memory: int, bound: int) -> None:
+    def __init__(self, memory: int, most: int, bound: int) -> None:
         self._memory = memory
+        self._most = most
         self._bound = bound
         self._coming: deque[int] = deque()
         self._held: dict[int, tuple[Result | _Spilled, int]] = {}
@@ -58,7 +60,7 @@ class Order:
     @property
     def full(self) -> bool:
         """Whether the list had better be read no further; for any thread."""
-        return len(self._held) >= MOST or self._in_memory + self._in_files > self._bound
+        return len(self._coming) >= self._most or self._in_memory + self._in_files > self._bound
 
     @property
     def ready(self) -> bool:
@@ -225,7 +227,7 @@ class Paced:
         idle: Whether somebody has nothing to do meanwhile.
 
     Attributes:
-        held_back: Seconds for which somebody had nothing to do because too much waited.
+        held_back: Seconds for which somebody had nothing to do because too much waited for an earlier one.
     """
 
     def __init__(self, source: Source, order: Order, idle: Callable[[], bool]) -> None:
@@ -253,7 +255,8 @@ class Paced:
             while self._order.full:
                 began = monotonic()
                 await asyncio.sleep(LOOK)
-                if self._idle():
+                # If the next one is there, it is the outputs that are waited for.
+                if self._idle() and not self._order.ready:
                     self.held_back += monotonic() - began
             self._order.expect(request.index for request in batch)
             yield batch
