@@ -23,6 +23,7 @@ from aiohttp import BaseConnector, ClientConnectorError, ClientTimeout, TCPConne
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
+from fetcher.backends import loops
 from fetcher.client import foundation
 from fetcher.client.config import ClientConfig
 from fetcher.client.failures import error_of
@@ -391,6 +392,34 @@ def new_wire() -> Iterator[Wire]:
         yield Wire(loop)
     finally:
         loop.close()
+
+
+def test_our_loop_asks_nobody_about_an_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop looks up what a socket is to be connected to, and would do so in a thread."""
+    kind: Any = loops._factory()
+    lookup = kind.getaddrinfo
+    told: list[str] = []
+
+    async def at_once(*args: Any, **options: Any) -> Any:
+        question = lookup(*args, **options)
+        try:
+            question.send(None)
+        except StopIteration as answer:
+            told.append(args[1])
+            return answer.value
+        raise AssertionError("somebody else is asked")
+
+    monkeypatch.setattr(kind, "getaddrinfo", at_once)
+
+    async def scenario() -> None:
+        connector = make_connector()
+        assert connector._libuv
+        async with connector:
+            await drop(await connect(connector, site.url()))
+
+    run(kind, scenario)
+
+    assert told == ["127.0.0.1"]
 
 
 def test_the_commands_aiohttp_reads_no_certificates_of_the_systems() -> None:

@@ -90,7 +90,7 @@ class Connector(TCPConnector):
             use_dns_cache=False, resolver=resolver, socket_factory=partial(_make_socket, window=window), **options
         )
         self._factory = partial(wire, self._loop)
-        self._libuv = type(self._loop).__module__.startswith("uvloop")
+        self._libuv = any(kind.__module__.startswith("uvloop") for kind in type(self._loop).__mro__)
 
     def _create_connection(
         self, req: Any, traces: list[Any], timeout: ClientTimeout
