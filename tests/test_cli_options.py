@@ -177,6 +177,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["-f", "json"], OutputConfig, "format", "json"),
     (["--json"], OutputConfig, "format", "jsonl"),
     (["--json", "-f", "jsonl"], OutputConfig, "format", "jsonl"),
+    (["--ordered"], OutputConfig, "ordered", True),
     (["--overwrite"], OutputConfig, "overwrite", True),
     (["--progress"], ScreenConfig, "progress", True),
     (["--no-progress"], ScreenConfig, "progress", False),

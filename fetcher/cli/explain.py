@@ -231,6 +231,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
         yield Row("output", _output(place, output.overwrite))
     if output.failed is not None:
         yield Row("failed", _output(Place(path=output.failed, format="entries"), output.overwrite))
+    if output.ordered:
+        yield Row("order", "of the input: records wait for those before them")
     yield Row("exit status", f"1 if more than {settings.max_failures} fail (--fail-on {','.join(settings.fail_on)})")
     yield Row("said", said.words or "nothing: all is as afetch --help has it")
 

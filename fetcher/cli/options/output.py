@@ -88,5 +88,11 @@ output_options = group(
         metavar="N",
         help="A body that decoding makes more than N times as large is too-large as well, above 50M. 0 is no limit.",
     ),
+    flag(
+        "--ordered",
+        room=OutputConfig,
+        help="Write the records in the order of the input: what comes early waits. While 10,000 wait, the list is read no "
+        "further.",
+    ),
     flag("--overwrite", room=OutputConfig, help="Replace an --output file that is not empty."),
 )
