@@ -41,7 +41,7 @@ PATIENCE = 10.0
 
 WITH_SUFFIXES = (
     "text (.txt), jsonl (.jsonl, .ndjson), json (.json), csv (.csv), tsv (.tsv), sqlite (.sqlite, .sqlite3, .db), "
-    "parquet (.parquet)"
+    "parquet (.parquet), warc (.warc)"
 )
 
 
@@ -391,7 +391,7 @@ def test_never_writes_two_outputs_into_one_file(other: str) -> None:
 
 def test_two_outputs_may_be_no_file(records: list[Record]) -> None:
     """Nothing spoils /dev/null."""
-    outputs = open_outputs(OutputConfig(output=("/dev/null", "/dev/../dev/null"), format=None))
+    outputs = open_outputs(OutputConfig(output=("/dev/null", "/dev/../dev/null"), format=None)).outputs
 
     for output in outputs:
         output.close()
@@ -430,7 +430,7 @@ from fetcher.sinks.outputs import open_outputs
 
 try:
     inputs = {tuple(map(int, pair.split(":"))) for pair in sys.argv[1:]}
-    [output] = open_outputs(OutputConfig(format="json"), inputs=frozenset(inputs))
+    [output] = open_outputs(OutputConfig(format="json"), inputs=frozenset(inputs)).outputs
     output.begin()
     output.end(threading.Event())
     output.close()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import PurePath
 
 from fetcher.errors import UsageError
-from fetcher.sinks.chosen import WORDS
+from fetcher.sinks.chosen import ALL, WORDS
 from fetcher.sinks.fields import read_fields
 from fetcher.sinks.formats import SINKS
 from fetcher.sinks.packed import PACKINGS
@@ -15,6 +15,9 @@ from fetcher.sinks.template import Template
 from fetcher.terms import check_terms
 
 FORMATS = tuple(SINKS)
+
+KEYS = ("index", "url")
+"""Fields without which nobody can tell which entry a record is of."""
 
 STANDARD_OUTPUT = frozenset({"-", "/dev/stdout"})
 """Names that are no file's."""
@@ -53,6 +56,8 @@ class OutputConfig:
         cache: A folder that remembers what replies were, so that the next run can tell which have changed.
         changed_only: Write the records of those only: new, changed, gone.
         ordered: Write the records in the order of the input.
+        resume: Go on with what an earlier run left in the outputs: fetch what has no record there.
+        retry_failed: That, and fetch again what failed there: `all`, or error kinds, statuses and classes.
     """
 
     output: tuple[str, ...] = ()
@@ -65,6 +70,8 @@ class OutputConfig:
     cache: str | None = None
     changed_only: bool = False
     ordered: bool = False
+    resume: bool = False
+    retry_failed: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in SINKS:
@@ -100,9 +107,54 @@ class OutputConfig:
                 raise UsageError(
                     f"output {place.path!r}: {place.format} cannot be compressed; leave {place.packing} out"
                 )
+            packs = SINKS[place.format].packs
+            if packs is not None and place.packing not in {None, packs}:
+                raise UsageError(f"output {place.path!r}: {place.format} is compressed as {packs}, and not otherwise")
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"output {path or 'to standard output'}: is there twice; leave one out")
+        if self.retry_failed is not None:
+            check_terms("retry-failed", self.retry_failed, frozenset({ALL}))
+            object.__setattr__(self, "resume", True)
+        if self.resume:
+            self._check_resume()
+
+    def _check_resume(self) -> None:
+        if self.overwrite:
+            raise UsageError("resume and overwrite contradict each other: go on with what is there, or begin anew")
+        files = [place for place in self.places if place.path is not None]
+        able = ", ".join(name for name, format_ in SINKS.items() if format_.past is not None)
+        for place in files:
+            if SINKS[place.format].past is None:
+                raise UsageError(
+                    f"output {place.path!r}: no run can go on with {place.format}; leave --resume out, or write {able}"
+                )
+        lacking = [name for name in KEYS if self.fields is not None and name not in self.fields]
+        if lacking:
+            raise UsageError(
+                f"resume needs the fields {' and '.join(KEYS)}, to tell which entries are done; add {','.join(lacking)} "
+                "to --fields"
+            )
+        if self.retry_failed is not None:
+            self._check_retry(files)
+
+    def _check_retry(self, files: list[Place]) -> None:
+        for place in files:
+            format_ = SINKS[place.format]
+            if not format_.journal:
+                raise UsageError(
+                    f"output {place.path!r}: nothing can be taken out of {place.format}, so what failed cannot be fetched "
+                    "again into it; leave --retry-failed out"
+                )
+        if self.changed_only or self.only not in {None, ("ok",)}:
+            raise UsageError(
+                "retry_failed: what failed cannot be replaced where not all records are written; leave --only and "
+                "--changed-only out"
+            )
+        known = {"error": {"error", "error.kind"}, "status": {"status"}} if self.retry_failed != (ALL,) else {}
+        for name, names in {"ok": {"ok"}, **known}.items():
+            if self.fields is not None and not names.intersection(self.fields):
+                raise UsageError(f"retry_failed needs the field {name}, to tell what failed; add it to --fields")
 
     def _check_fields(self) -> None:
         if self.fields is None:
@@ -113,11 +165,25 @@ class OutputConfig:
             raise UsageError(f"fields: no output is in a format that takes them; choose one with --format: {takers}")
 
     @property
+    def captures(self) -> bool:
+        """Whether something is written of what goes over the wire."""
+        return any(SINKS[place.format].captures for place in self.places)
+
+    @property
     def wants_bytes(self) -> bool:
         """Whether bodies are written as they are and in no other form, so that they had best be left as they are."""
         if self.template is None or any(place.format != "text" for place in self.places):
             return False
         return Template(self.template).wants_bytes
+
+    @property
+    def journal(self) -> Place | None:
+        """The output that says what is done, if one gets every record and says whose it is."""
+        if self.only is not None or self.changed_only or not set(KEYS) <= set(self.fields or KEYS):
+            return None
+        able = [place for place in self.places if place.path is not None and SINKS[place.format].journal]
+        # Nothing is ever dropped from what has no order, so nothing else should have more than it.
+        return min(able, key=lambda place: not SINKS[place.format].replaces, default=None)
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from fetcher.errors import UsageError
 from fetcher.record import Record
 from fetcher.sinks.past import Left, Past
 from fetcher.sinks.protocol import Output, Sink
@@ -24,6 +25,8 @@ class Shape(Struct, frozen=True):
         fields: What is written of a record, in this order; the format's own choice where there are none.
         template: What text is made of, where it is not the format's own line.
         changes: Whoever goes on with it must know each record's `change`.
+        packed: Each record is compressed by the sink.
+        user_agent, robots: How the run asks, for those who write that down (`warc.About`).
     """
 
     colour: bool = False
@@ -31,6 +34,9 @@ class Shape(Struct, frozen=True):
     fields: tuple[str, ...] = ()
     template: str | None = None
     changes: bool = False
+    packed: bool = False
+    user_agent: str = ""
+    robots: bool = False
 
 
 class Opened(Struct, frozen=True):
@@ -64,6 +70,8 @@ class Format(Struct, frozen=True):
         journal: A file of it says by itself what is done. Others have a journal beside them.
         replaces: A later record takes the place of an earlier one of its index.
         needs: A library that it stands on, and the extra of ours that brings it.
+        packs: The suffix of a compression that it does itself; it knows no other.
+        captures: It is made of what went over the wire.
     """
 
     suffixes: tuple[str, ...]
@@ -74,6 +82,8 @@ class Format(Struct, frozen=True):
     journal: bool = False
     replaces: bool = False
     needs: tuple[str, str] | None = None
+    packs: str | None = None
+    captures: bool = False
 
 
 def _text(shape: Shape) -> Sink:
@@ -174,6 +184,20 @@ def _parquet_past(left: Left, _shape: Shape) -> Past:
     return PastParquet(left.path)
 
 
+def _warc(shape: Shape) -> Sink:
+    from fetcher.sinks.warc import About, Warc
+
+    if shape.terminal:
+        raise UsageError("format warc is nothing for a terminal: name a file with --output")
+    return Warc(About(shape.user_agent, shape.robots), packed=shape.packed)
+
+
+def _warc_past(left: Left, _shape: Shape) -> Past:
+    from fetcher.sinks.warc_past import WarcPast
+
+    return WarcPast(left.path, packed=left.packing is not None)
+
+
 SINKS = {
     "text": Format((".txt",), _text, fields=False),
     "jsonl": Format((".jsonl", ".ndjson"), _jsonl, past=_lines_past, journal=True),
@@ -182,4 +206,5 @@ SINKS = {
     "tsv": Format((".tsv",), _tsv, past=_tsv_past, journal=True),
     "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite, past=_sqlite_past, journal=True, replaces=True),
     "parquet": Format((".parquet",), None, _parquet, past=_parquet_past, needs=("pyarrow", "parquet")),
+    "warc": Format((".warc",), _warc, fields=False, past=_warc_past, packs=".gz", captures=True),
 }

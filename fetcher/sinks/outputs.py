@@ -1,33 +1,61 @@
-"""Owns the opening of outputs, and the output that joins a format to a place."""
+"""
+Owns the opening of outputs, and the output that joins a format to a place.
+
+Where a run goes on with what an earlier one left, all are looked at before anything is touched: one of them, the
+journal, says what is done, and what the others have more than it has is dropped.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import stat
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 from threading import Event
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from fetcher.errors import SinkError
+from fetcher.journal import Journal, Judge, Judges
 from fetcher.record import Record
-from fetcher.sinks.chosen import CHANGES, Chosen, choosing
-from fetcher.sinks.config import OutputConfig, Place
+from fetcher.sinks.behind import Behind, Thinning
+from fetcher.sinks.chosen import CHANGES, Chosen, choosing, choosing_again, choosing_entries
+from fetcher.sinks.config import KEYS, OutputConfig, Place
 from fetcher.sinks.failed import FailedEntries
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS, Opened, Shape
 from fetcher.sinks.packed import PACKINGS, Packed
+from fetcher.sinks.past import Left, Past, Thinned
+from fetcher.sinks.places import OpenFile, Taken
 from fetcher.sinks.protocol import Output, Said, Sink
 from fetcher.sources.ledger import Ledger
 
 STANDARD_OUTPUT = "standard output"
 
-_DESCRIPTOR = re.compile(r"/dev/fd/(\d{1,9})")
-_MODE = 0o666
+SIDE = ".afetch.jsonl"
+"""Ends the name of a journal that stands beside an output."""
+
+_TELLING = tuple(name for name in Record.__struct_fields__ if name != "body")
+"""What is in such a journal."""
+
+
+class Outputs(NamedTuple):
+    """
+    Where the records of a run go.
+
+    Attributes:
+        outputs: In the order in which they are to be written.
+        journal: What is done already; None where a run does not go on with anything.
+        resumes: Another run can go on with them.
+        skipped: To be told of each entry that is done, as `Journal.remaining` tells it.
+    """
+
+    outputs: list[Output]
+    journal: Journal | None = None
+    resumes: bool = False
+    skipped: Callable[[int, bool], None] | None = None
 
 
 def open_outputs(
@@ -38,9 +66,13 @@ def open_outputs(
     colour: bool = False,
     terminal: bool = False,
     ledger: Ledger | None = None,
-) -> list[Output]:
+    user_agent: str = "",
+    robots: bool = False,
+    folder: str | None = None,
+    counts: Judge | None = None,
+) -> Outputs:
     """
-    The outputs that `config` names, opened; nothing in them is touched before they are begun.
+    The outputs that `config` names, opened; nothing in them is touched before they are begun, or gone on with.
 
     Args:
         inputs: Device and inode of what is read (`Feed.files`): no output may be one of them.
@@ -48,95 +80,257 @@ def open_outputs(
         colour: Standard output is a terminal that shows colours.
         terminal: Standard output is a terminal.
         ledger: What entries were made of, for the list of those that failed.
+        user_agent, robots: How the run asks, for formats that write that down.
+        folder: Of what is not in the records, and goes with the journal.
+        counts: Which entries count as failures, where a run goes on.
 
     Raises:
-        SinkError: One cannot be written, is not empty, or is an input or another output; the text names it and the
-            way out.
+        SinkError: One cannot be written, is not empty, or is an input or another output, or cannot be gone on with; the
+            text names it and the way out.
     """
     taken = Taken(inputs)
-    shape = Shape(colour, terminal, config.fields or (), config.template)
-    outputs: list[Output] = []
-    try:
-        for place in config.places:
-            # Not all at once: those before one that fails are to be closed.
-            outputs.append(_chosen(_open(place, config, taken, write, shape), config))  # noqa: PERF401
-        if config.failed is not None and ledger is not None:
-            outputs.append(FailedEntries(ledger, _open_file(config.failed, config.overwrite, taken)))
-    except BaseException:
-        for output in outputs:
-            output.close()
-        raise
-    return outputs
+    shape = Shape(
+        colour,
+        terminal,
+        config.fields or (),
+        config.template,
+        changes=config.changed_only,
+        user_agent=user_agent,
+        robots=robots,
+    )
+    with ExitStack() as closing:
+        targets = [_target(place, config, shape, write, taken, closing) for place in config.places]
+        journal = next((target for target in targets if target.place == config.journal and target.regular), None)
+        if journal is None and (beside := _beside(config, targets, folder)) is not None:
+            side = replace(shape, fields=_TELLING, colour=False, terminal=False)
+            journal = _target(Place(path=beside, format="jsonl"), config, side, None, taken, closing)
+            targets.append(journal)
+        listed = _failed(config, ledger, taken, closing)
+        done, pasts = (None, []) if journal is None or not config.resume else _go_on(config, journal, targets, counts)
+        # From here on whoever opened a file closes it.
+        outputs = {id(target): target.output(config, whole=target is journal) for target in targets}
+        last = None if journal is None else outputs.pop(id(journal))
+        others = list(outputs.values())
+        before = [outputs[id(target)] for target in targets if target is not journal and target.resumes]
+        if last is not None:
+            others.append(Behind(last, before) if before else last)
+        if listed is not None:
+            others.append(listed)
+        if pasts:
+            others.append(Thinning(pasts))
+        closing.pop_all()
+    files = [target for target in targets if target.file is not None]
+    resumes = journal is not None and all(target.resumes for target in files)
+    return Outputs(others, done, resumes, None if listed is None or done is None else listed.skip)
 
 
-class Taken:
+class _Target:
     """
-    Files that no further output may be: one that reads what it writes never ends, two in one file spoil it.
+    A place on its way to be an output.
 
-    Args:
-        inputs: Device and inode of what is read.
+    Attributes:
+        file: None is standard output.
+        past: What is in it, where that can be gone on with.
     """
 
-    def __init__(self, inputs: frozenset[tuple[int, int]]) -> None:
-        self._inputs = inputs
-        self._outputs: set[tuple[int, int]] = set()
+    def __init__(self, place: Place, shape: Shape, file: OpenFile | None, destination: Destination | None) -> None:
+        self.place = place
+        self.format = SINKS[place.format]
+        self.file = file
+        self.past: Past | None = None
+        self._shape = shape
+        self._destination = destination
+        tells = not shape.fields or set(KEYS) <= set(shape.fields)
+        if tells and self.regular and self.format.past is not None and place.path is not None:
+            self.past = self.format.past(Left(place.path, place.packing), shape)
 
-    def take(self, descriptor: int, name: str) -> None:
+    @property
+    def regular(self) -> bool:
+        """Whether it is a regular file."""
+        return self.file is not None and self.file.regular
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it can be gone on with."""
+        return self.past is not None
+
+    def output(self, config: OutputConfig, *, whole: bool) -> Output:
         """
-        Take one more.
+        The output, which closes the file.
 
-        Raises:
-            SinkError: It is taken.
+        Args:
+            whole: It gets every record, whatever others get.
         """
-        status = os.fstat(descriptor)
-        file = status.st_dev, status.st_ino
-        if file in self._inputs:
-            raise SinkError(f"{name}: is also an input; choose another file with --output")
-        if file in self._outputs:
-            raise SinkError(f"{name}: is the same file as another output; choose another one")
-        if stat.S_ISREG(status.st_mode):
-            self._outputs.add(file)
+        output = self._made(config)
+        if whole:
+            return output
+        if config.only is not None:
+            output = Chosen(output, choosing(config.only))
+        if config.changed_only:
+            output = Chosen(output, lambda record: record.change in CHANGES)
+        return output
+
+    def _made(self, config: OutputConfig) -> Output:
+        format_, file, shape = self.format, self.file, self._shape
+        kept = config.resume and file is not None and file.go_on()
+        if format_.own is not None and file is not None:
+            opened = Opened(file.path, file.made, file.filled and not config.resume, config.resume, config.overwrite)
+            output = format_.own(opened, shape)
+            file.made = False
+            if format_.replaces and sys.platform != "linux":
+                # Elsewhere our lock and SQLite's own are in each other's way.
+                file.close()
+                return output
+            return Held(output, file)
+        if format_.make is None:
+            raise SinkError(f"{STANDARD_OUTPUT}: {self.place.format} needs a file; name one with --output")
+        if file is None:
+            if self._destination is None:
+                raise SinkError(f"{STANDARD_OUTPUT}: is no place for {self.place.format}")
+            return ByteOutput(format_.make(shape), self._destination)
+        destination: Destination = file.destination(empty=not config.resume)
+        if self.place.packing is not None:
+            shape = replace(shape, packed=self.place.packing == format_.packs)
+            if not shape.packed:
+                destination = Packed(destination, PACKINGS[self.place.packing](), kept=kept)
+        return ByteOutput(format_.make(shape), destination, kept=kept)
 
 
-def _chosen(output: Output, config: OutputConfig) -> Output:
-    """The output, for those of the records that are to be written."""
-    if config.only is not None:
-        output = Chosen(output, choosing(config.only))
-    if config.changed_only:
-        output = Chosen(output, lambda record: record.change in CHANGES)
-    return output
-
-
-def _open(
-    place: Place, config: OutputConfig, taken: Taken, write: Callable[[bytes], None] | None, shape: Shape
-) -> Output:
+def _target(
+    place: Place,
+    config: OutputConfig,
+    shape: Shape,
+    write: Callable[[bytes], None] | None,
+    taken: Taken,
+    closing: ExitStack,
+) -> _Target:
     """
-    One output.
+    A place, opened.
 
     Args:
         shape: Of what is written to standard output.
     """
     format_ = SINKS[place.format]
-    if format_.own is not None and place.path is not None:
-        return format_.own(_own_file(place.path, config.overwrite, taken), shape)
-    if format_.make is None:
-        raise SinkError(f"{STANDARD_OUTPUT}: {place.format} needs a file; name one with --output")
-    if place.path is not None:
-        shape = replace(shape, colour=False, terminal=False)
+    if place.path is None:
+        return _Target(place, shape, None, Function(write) if write is not None else _standard_output(taken))
+    if place.packing is not None and place.packing != format_.packs:
         # First, for its complaint.
-        packing = PACKINGS[place.packing]() if place.packing is not None else None
-        file: Destination = _open_file(place.path, config.overwrite, taken)
-        return ByteOutput(format_.make(shape), file if packing is None else Packed(file, packing))
-    destination = Function(write) if write is not None else _standard_output(taken)
-    return ByteOutput(format_.make(shape), destination)
+        PACKINGS[place.packing]()
+    file = OpenFile(place.path, taken)
+    closing.callback(file.close)
+    if format_.own is not None:
+        file.check_own()
+    if config.resume and not file.regular:
+        raise SinkError(f"{place.path}: is no regular file, so no run can go on with it; leave --resume out")
+    if not config.overwrite and not config.resume:
+        file.check_empty(resumes=format_.past is not None)
+    return _Target(place, replace(shape, colour=False, terminal=False), file, None)
+
+
+def _beside(config: OutputConfig, targets: list[_Target], folder: str | None) -> str | None:
+    """Where a journal is to be beside outputs that say nothing of what is done; None where there is none."""
+    if any(target.file is not None and not target.resumes for target in targets):
+        return None
+    if folder is not None:
+        return f"{folder.rstrip('/') or folder}{SIDE}"
+    for target in targets:
+        if target.place.path is not None and (config.resume or not target.format.journal):
+            return f"{target.place.path}{SIDE}"
+    return None
+
+
+def _failed(config: OutputConfig, ledger: Ledger | None, taken: Taken, closing: ExitStack) -> FailedEntries | None:
+    """The list of what failed, which is told anew where a run goes on."""
+    if config.failed is None or ledger is None:
+        return None
+    file = OpenFile(config.failed, taken)
+    closing.callback(file.close)
+    if not config.overwrite and not config.resume:
+        file.check_empty()
+    return FailedEntries(ledger, file.destination(empty=True))
+
+
+def _go_on(
+    config: OutputConfig, journal: _Target, targets: list[_Target], counts: Judge | None
+) -> tuple[Journal, list[Thinned]]:
+    """
+    What is done, and of which outputs records are to be taken out in the end. All others are cut back to the journal.
+
+    Raises:
+        SinkError: One cannot be gone on with. Then none was touched.
+    """
+    again = None if config.retry_failed is None else choosing_again(config.retry_failed)
+    judges = Judges(again, counts, choosing_entries(config.only, changed=config.changed_only))
+    name = journal.place.path or ""
+    if journal.past is None:
+        raise SinkError(f"{name}: cannot be gone on with")
+    done = Journal(journal.past, name, judges)
+    cuts: list[tuple[Past, int]] = [(journal.past, done.records)]
+    thinned = [journal] if done.doubled or done.again else []
+    for target in targets:
+        past, path = target.past, target.place.path
+        if target is journal or past is None:
+            continue
+        cut = done.cut(past, replaces=target.format.replaces)
+        if cut.lacking is not None:
+            raise SinkError(
+                f"{path}: lacks the record of index {cut.lacking:,}, which {name} has; put it back as it was, or begin "
+                "anew with --overwrite"
+            )
+        if cut.surplus or done.again:
+            thinned.append(target)
+        cuts.append((past, cut.keep))
+    pasts = [target.past for target in thinned if isinstance(target.past, Thinned)]
+    for target in thinned:
+        if not isinstance(target.past, Thinned) and not target.format.replaces:
+            raise SinkError(
+                f"{target.place.path}: has records that {name} lacks, and none can be taken out of {target.place.format};"
+                " put both back as they were, or begin anew with --overwrite"
+            )
+    for target in targets:
+        if target.file is not None:
+            target.file.clear()
+    for past, keep in cuts:
+        past.keep(keep)
+    return done, pasts
+
+
+class Held:
+    """An output of a file that it opened by its name, and that is held against other runs until it is closed."""
+
+    def __init__(self, output: Output, file: OpenFile) -> None:
+        self._output = output
+        self._file = file
+        self.begin = output.begin
+        self.add = output.add
+        self.flush = output.flush
+        self.end = output.end
+
+    @property
+    def written(self) -> int:
+        """Records that are in the place, whole."""
+        return self._output.written
+
+    def close(self) -> None:
+        """Let go of the place."""
+        try:
+            self._output.close()
+        finally:
+            self._file.close()
 
 
 class ByteOutput:
-    """An `Output` of a format that is a stream of bytes."""
+    """
+    An `Output` of a format that is a stream of bytes.
 
-    def __init__(self, sink: Sink, destination: Destination) -> None:
+    Args:
+        kept: There are records in the place already.
+    """
+
+    def __init__(self, sink: Sink, destination: Destination, *, kept: bool = False) -> None:
         self._sink = sink
         self._destination = destination
+        self._kept = kept
         self._pieces: list[Said] = []
         self._waiting = 0
         self._records = 0
@@ -152,7 +346,9 @@ class ByteOutput:
     def begin(self) -> None:
         """Make the place ready, and begin the format."""
         self._destination.begin()
-        self._keep(self._sink.begin())
+        head = self._sink.begin()
+        if not self._kept:
+            self._keep(head)
         self._begun = len(self._pieces)
 
     def add(self, record: Record) -> int:
@@ -203,64 +399,3 @@ def _standard_output(taken: Taken) -> Descriptor:
         return Descriptor(1, STANDARD_OUTPUT)
     except OSError as error:
         raise SinkError(sentence(STANDARD_OUTPUT, error)) from error
-
-
-def _open_file(path: str, overwrite: bool, taken: Taken) -> Descriptor:
-    descriptor, made = _opened(path)
-    try:
-        taken.take(descriptor, path)
-        filled = _filled(descriptor, path, overwrite)
-        return Descriptor(descriptor, path, owned=True, empty=filled, made=path if made else None)
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _own_file(path: str, overwrite: bool, taken: Taken) -> Opened:
-    """A file for somebody who opens it anew, by its name."""
-    descriptor, made = _opened(path)
-    try:
-        taken.take(descriptor, path)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _DESCRIPTOR.fullmatch(path):
-            raise SinkError(f"{path}: is no regular file, which this format needs; name one with --output")
-        if not os.access(Path(path).resolve().parent, os.W_OK):
-            raise SinkError(f"{path}: its folder cannot be written to, where a log is kept; choose another place")
-        return Opened(path, made, _filled(descriptor, path, overwrite), overwrite=overwrite)
-    finally:
-        # Before anybody locks the file: closing it would undo that (fcntl's locks are the process's).
-        os.close(descriptor)
-
-
-def _opened(path: str) -> tuple[int, bool]:
-    """
-    A descriptor, and whether the file was made for it.
-
-    Raises:
-        SinkError: It cannot be opened.
-    """
-    try:
-        return _descriptor(path)
-    except (OSError, ValueError) as error:
-        raise SinkError(sentence(path, error) if isinstance(error, OSError) else f"{path!r}: {error}") from error
-
-
-def _descriptor(path: str) -> tuple[int, bool]:
-    inherited = _DESCRIPTOR.fullmatch(path)
-    if inherited is not None:
-        # `-o >(gzip)`; opening it anew fails where it is a socket.
-        return os.dup(int(inherited[1])), False
-    flags = os.O_WRONLY | os.O_NOCTTY
-    try:
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE), True
-    except FileExistsError:
-        # Without O_EXCL, for a link to a file that is not there yet.
-        return os.open(path, flags | os.O_CREAT, _MODE), False
-
-
-def _filled(descriptor: int, path: str, overwrite: bool) -> bool:
-    """Whether it is a file with something in it, which may then be replaced."""
-    status = os.fstat(descriptor)
-    filled = stat.S_ISREG(status.st_mode) and status.st_size > 0
-    if filled and not overwrite:
-        raise SinkError(f"{path}: is not empty; replace it with --overwrite, or choose another name")
-    return filled
