@@ -504,6 +504,26 @@ async def test_a_system_that_always_knows_better_is_asked_alone() -> None:
     assert known.closed
 
 
+async def test_c_ares_begins_with_the_first_name() -> None:
+    """It takes a thread, which a list of literal addresses has no use for."""
+    begun: list[Known] = []
+
+    def begin(*_: object) -> Known:
+        begun.append(Known())
+        return begun[-1]
+
+    resolver = Resolver(ares=begin)
+
+    await resolver.resolve("127.0.0.1")
+    before = len(begun)
+    await resolver.resolve("a.test")
+    await resolver.resolve("b.test")
+    await resolver.close()
+
+    assert (before, len(begun)) == (0, 1)
+    assert begun[0].closed
+
+
 async def test_without_aiodns_the_system_is_asked() -> None:
     """It is an extra of aiohttp's, and does not run on each of Windows' loops. Who insists on it is told."""
 

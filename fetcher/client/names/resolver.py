@@ -106,7 +106,11 @@ class Resolver(AbstractResolver):
         self.lookups = Lookups()
         self._family = socket.AF_INET if config.ipv4 else socket.AF_INET6 if config.ipv6 else socket.AF_UNSPEC
         self._system = System(self._family, lookup=system)
-        self._ares = self._first(ares or Ares) if config.resolver != "system" else None
+        # c-ares takes a thread and some milliseconds to begin, and a list of literal addresses never asks it.
+        self._make = None if config.resolver == "system" else ares or Ares
+        self._ares: Asker | None = None
+        if config.resolver == "aiodns":
+            self._begin()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC, *, trusted: bool = False
@@ -144,19 +148,22 @@ class Resolver(AbstractResolver):
         if self._ares is not None:
             await self._ares.close()
 
-    def _first(self, make: Callable[[int, float], Asker]) -> Asker | None:
+    def _begin(self) -> None:
+        """Have c-ares asked from here on, where it can be."""
+        make, self._make = self._make, None
+        if make is None or self._ares is not None:
+            return
         patience = self._config.dns_timeout
         if self._config.resolver == "auto":
             patience *= FIRST_SHARE
         try:
-            return make(self._family, patience)
+            self._ares = make(self._family, patience)
         except (ImportError, RuntimeError) as error:
             if self._config.resolver == "aiodns":
                 raise UsageError(
                     f"resolver aiodns cannot be used here ({error}); leave it out, or choose system"
                 ) from error
             log.debug("names are looked up by the system: aiodns cannot be used here (%s)", error)
-            return None
 
     def _pinned(self, host: str, port: int) -> tuple[str, ...] | None:
         return self._pins.get((host, port)) or self._pins.get((ANY, port))
@@ -182,6 +189,8 @@ class Resolver(AbstractResolver):
         note("dns_started")
         task = self._asking.get(host)
         if task is None:
+            if self._make is not None:
+                self._begin()
             task = self._asking[host] = self._loop.create_task(self._ask(host))
         else:
             self.lookups.spared += 1
