@@ -82,7 +82,7 @@ def interrupted(afetch: Afetch, site: Site, *args: str) -> tuple[int, str, str]:
     """
     One page fetched, one under way that comes after the signal, one that never comes.
 
-    Where the records go to standard output, a second signal comes when two are there.
+    Where the records go to standard output, a second signal comes when two are there; then that ends it soon.
     """
     gate = site.gate()
     process = afetch.start(site.page("done\n"), gate.url, site.hang(), *args)
@@ -94,7 +94,8 @@ def interrupted(afetch: Afetch, site: Site, *args: str) -> tuple[int, str, str]:
     if "-o" not in args:
         out = read_until(stdout_of(process), gate.url.encode())
         process.send_signal(signal.SIGINT)
-    status, more, err_text = end(process)
+    # The grace is longer than that.
+    status, more, err_text = end(process, SOON if "-o" not in args else 2 * PATIENCE)
     return status, out.decode() + more, said.decode() + err_text
 
 
@@ -118,12 +119,9 @@ def test_ctrl_c_lets_what_is_under_way_finish_and_gives_up_what_hangs(
 @pytest.mark.parametrize("form", ["text", "jsonl", "json"])
 def test_a_second_ctrl_c_ends_at_once_and_well_formed(afetch: Afetch, site: Site, form: str) -> None:
     """It waits for nobody: the records that are there are whole."""
-    begun = time.monotonic()
-
     status, out, err = interrupted(afetch, site, "-f", form)
 
     assert status == 130
-    assert time.monotonic() - begun < 5.0
     assert "1 entry has no record" in err
     assert out.endswith("\n")
     if form == "json":

@@ -51,7 +51,7 @@ def test_a_drip_in_the_body_is_too_slow(either_site: Site, ca_file: Path, loop: 
     assert (hop.status, hop.truncated) == (200, True)
     assert hop.body
     assert set(hop.body) == set(b"x")
-    assert SECONDS <= hop.elapsed < 1.5
+    assert SECONDS <= hop.elapsed < 3.0
 
 
 @on_each_loop
@@ -64,7 +64,7 @@ def test_a_drip_in_the_head_is_too_slow(raw_server: MakeRawServer, loop: Loop) -
     assert hop.error is not None
     assert hop.error.kind is ErrorKind.TOO_SLOW
     assert hop.body is None
-    assert SECONDS <= hop.elapsed < 1.5
+    assert SECONDS <= hop.elapsed < 3.0
 
 
 @on_each_loop
@@ -89,7 +89,7 @@ def test_a_reply_that_stalls_is_too_slow_however_fast_it_began(raw_server: MakeR
     assert hop.error is not None
     assert hop.error.kind is ErrorKind.TOO_SLOW
     assert hop.size == 200_000
-    assert hop.elapsed < 2.0
+    assert hop.elapsed < 5.0
 
 
 @on_each_loop

@@ -184,7 +184,7 @@ def test_ctrl_c_does_not_wait_for_lookups(afetch: Afetch, network: Network) -> N
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
 
-    assert time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun < 4.5
     assert process.returncode == 130
     assert b"20 entries have no record" in err
     assert b"Traceback" not in err

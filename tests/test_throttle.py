@@ -423,4 +423,4 @@ def test_a_silent_server_is_found_while_others_use_up_the_rate(either_site: Site
 
     assert silent.error is not None
     assert silent.error.kind is ErrorKind.READ_TIMEOUT
-    assert silent.elapsed < 1.8
+    assert silent.elapsed < 3.0
