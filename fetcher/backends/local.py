@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 QUEUE = 10_000
 """Results that may wait to be written before nothing new is begun."""
 
-LOOK = 0.02
-"""Seconds between two looks at whether the writer is done."""
+FIRST_LOOK, LOOK = 0.001, 0.02
+"""Seconds until the first look at whether the writer is done, and between two at most; twice as long each time."""
 
 
 class LocalRun:
@@ -205,11 +205,13 @@ class LocalRun:
 
     async def _close(self) -> None:
         """Wait for the writer without holding the loop, so that a second signal can still end it."""
+        look = FIRST_LOOK
         while not self._writer.close(0):
             if self._abandoned:
                 self._writer.abandon()
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(look)
+            look = min(2 * look, LOOK)
 
     def _on_written(self, _count: int, size: int) -> None:
         # In the writer's thread. The loop is closed only after the writer, unless that was abandoned.

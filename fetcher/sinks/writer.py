@@ -69,6 +69,7 @@ class Writer:
         self._queue: deque[Result] = deque()
         self._asleep = False
         self._wake = Event()
+        self._ending = Event()
         self._abandoned = Event()
         self._closing = False
         # Two counts each, because each has one thread that adds to it.
@@ -114,6 +115,7 @@ class Writer:
         May be called again, with 0 to ask how things stand; nothing may be put any more.
         """
         self._closing = True
+        self._ending.set()
         self._wake.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -147,7 +149,7 @@ class Writer:
             order = self._order
             if self._queue or (order is not None and order.ready):
                 if self._write_batch() and not closing:
-                    time.sleep(NAP)
+                    self._ending.wait(NAP)
             elif closing:
                 if order is None or order.finished:
                     return
