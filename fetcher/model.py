@@ -3,7 +3,8 @@ Owns what travels between the rooms: requests, jobs, hops, attempts, results.
 
 All of it is frozen plain data: it pickles, compares, prints and encodes; no exception, session or socket lives in it.
 The structs of the hot path are made positionally, which costs a tenth of what keywords do, so a new field goes last
-and has a default.
+and has a default. The garbage collector watches none of them (`gc=False`), because what is plain and frozen is in no
+circle; hops alone it does, so that a test can ask it which are held.
 
 A *hop* is one request and its reply. An *attempt* is the hops from a start to a reply that is no redirect. A *result*
 is what the attempts for one entry of the input came to.
@@ -33,7 +34,7 @@ UNCONNECTED = frozenset({ErrorKind.DNS, ErrorKind.REFUSED, ErrorKind.UNREACHABLE
 """Failures before there was a connection: nothing was sent, and any method may be repeated after them."""
 
 
-class Error(Struct, frozen=True):
+class Error(Struct, frozen=True, gc=False):
     """
     What kept a reply from arriving whole: a kind that scripts branch on, a sentence for people.
 
@@ -46,7 +47,7 @@ class Error(Struct, frozen=True):
     lasting: bool = False
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """
     Scheme, host and port: what shares connections, credentials and a breaker (RFC 6454).
 
@@ -69,7 +70,7 @@ class Origin(Struct, frozen=True):
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-class Url(Struct, frozen=True):
+class Url(Struct, frozen=True, gc=False):
     """
     A URL that can be sent. It carries no user info and no fragment.
 
@@ -84,7 +85,7 @@ class Url(Struct, frozen=True):
         return self.origin.text + self.target
 
 
-class File(Struct, frozen=True):
+class File(Struct, frozen=True, gc=False):
     """
     What is in a file, to be sent.
 
@@ -96,7 +97,7 @@ class File(Struct, frozen=True):
     size: int
 
 
-class Form(Struct, frozen=True):
+class Form(Struct, frozen=True, gc=False):
     """
     A body that is partly in files, which are read when they are sent, each time anew, and never whole.
 
@@ -112,7 +113,7 @@ class Form(Struct, frozen=True):
         return self.size
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """
     What an earlier run knew of a request's reply; without a `url` it knew nothing.
 
@@ -128,7 +129,7 @@ class Known(Struct, frozen=True):
     sha256: str | None = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """
     One entry of the input: what to fetch, or why that cannot be tried.
 
@@ -166,7 +167,7 @@ class Request(Struct, frozen=True):
         return self.index < 0
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """
     A body in a file, or the beginning of one.
 
@@ -176,15 +177,18 @@ class Part(Struct, frozen=True):
         validator: What its reply said that tells whether what comes later belongs to it (RFC 9110 13.1.5); None where
             that cannot be.
         total: Bytes that the whole of it has, where its reply said so.
+        content_type, modified: What its reply said; one that goes on with it need not say so again (RFC 9110 15.3.7).
     """
 
     name: str
     size: int
     validator: str | None = None
     total: int | None = None
+    content_type: bytes | None = None
+    modified: bytes | None = None
 
 
-class Timings(Struct, frozen=True):
+class Timings(Struct, frozen=True, gc=False):
     """Seconds of one hop, phase by phase; None where a phase did not happen. `queue` is from due until slot."""
 
     queue: float | None = None
@@ -195,7 +199,7 @@ class Timings(Struct, frozen=True):
     download: float | None = None
 
 
-class Capture(Struct, frozen=True):
+class Capture(Struct, frozen=True, gc=False):
     """
     One hop as it went over the wire, for an archive.
 
@@ -280,7 +284,7 @@ class Hop(Struct, frozen=True):
         return None
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """
     One try at an entry, as `history` shows it.
 
@@ -314,7 +318,7 @@ class Word(Enum):
     NOTHING = "the fault was ours"
 
 
-class News(Struct, frozen=True):
+class News(Struct, frozen=True, gc=False):
     """
     What a hop says of its host, in full.
 
@@ -328,7 +332,7 @@ class News(Struct, frozen=True):
     reason: str = ""
 
 
-class Cookie(Struct, frozen=True):
+class Cookie(Struct, frozen=True, gc=False):
     """
     A cookie that a server has set (RFC 6265 5.3).
 
@@ -350,7 +354,7 @@ class Cookie(Struct, frozen=True):
     http_only: bool = False
 
 
-class ChainCookies(Struct, frozen=True):
+class ChainCookies(Struct, frozen=True, gc=False):
     """
     What the servers of a redirect chain have set.
 
@@ -363,7 +367,7 @@ class ChainCookies(Struct, frozen=True):
     changed: int
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, gc=False):
     """
     A request on its way: the hop to make next and what came before it.
 
@@ -406,7 +410,7 @@ class Job(Struct, frozen=True):
         return self.url.origin.host
 
 
-class Result(Struct, frozen=True):
+class Result(Struct, frozen=True, gc=False):
     """
     What the attempts for one entry came to.
 

@@ -55,21 +55,21 @@ Change = Literal["new", "changed", "unchanged", "gone"]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class Failure(Struct, frozen=True):
+class Failure(Struct, frozen=True, gc=False):
     """Why there is no whole reply."""
 
     kind: Annotated[ErrorKind, Meta(description="A stable word to branch on.")]
     message: Annotated[str, Meta(description="A sentence for people; it may change.")]
 
 
-class Redirect(Struct, frozen=True):
+class Redirect(Struct, frozen=True, gc=False):
     """A hop that led on."""
 
     url: Annotated[str, Meta(description="Where it was sent.")]
     status: Annotated[int | None, Meta(description="Its HTTP status.")]
 
 
-class Try(Struct, frozen=True):
+class Try(Struct, frozen=True, gc=False):
     """One attempt, when there was more than one."""
 
     url: Annotated[str, Meta(description="The URL of its last hop.")]
@@ -88,7 +88,7 @@ class Try(Struct, frozen=True):
     ]
 
 
-class Phases(Struct, frozen=True):
+class Phases(Struct, frozen=True, gc=False):
     """Seconds of the last hop, phase by phase; null where a phase did not happen."""
 
     queue: Annotated[float | None, Meta(description="From due until slot.")]
@@ -262,12 +262,17 @@ class LargeLine:
         return b"".join(self)
 
 
-def make_record(result: Result, config: RecordConfig, *, whole: bool = True) -> Record:
-    """The record of a result; if it need not be `whole`, that of a large body is a `LargeRecord`."""
+def make_record(result: Result, config: RecordConfig, *, whole: bool = True, saved: str | None = None) -> Record:
+    """
+    The record of a result; if it need not be `whole`, that of a large body is a `LargeRecord`.
+
+    Args:
+        saved: The path of the file with its body; nothing of that is in the record then.
+    """
     hop = result.hop
     if hop is None:
         return _unsent(result)
-    record = _sent(result, hop, config, whole)
+    record = _sent(result, hop, config, whole, saved)
     if hop.capture is not None or (result.redirects and result.redirects[0].capture is not None):
         record.__dict__["hops"] = (*result.redirects, hop)
     return record
@@ -346,7 +351,7 @@ def _unsent(result: Result) -> Record:
     )
 
 
-def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record:
+def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool, saved: str | None) -> Record:
     request = result.request
     attempts = result.attempts
     started, elapsed = (attempts[-1].started, attempts[-1].elapsed) if attempts else (hop.started, hop.elapsed)
@@ -359,7 +364,7 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record
         body = sha256 = None
     if body is not None:
         sha256 = sha256 or hashlib.sha256(body).hexdigest()
-        form = read_form(body, label, config.body)
+        form = read_form(body, label, "none" if saved is not None else config.body)
     large = not whole and form.held >= LARGE
     return (LargeRecord if large else Record)(
         _clean(request.given),
@@ -386,7 +391,7 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool) -> Record
         hop.truncated,
         cast("Any", form) if large else form.whole(),
         form.encoding,
-        None,
+        saved,
         None if request.known is None else _change(result, request.known, headers, sha256),
         _extra(request.extra),
     )
