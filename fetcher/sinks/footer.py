@@ -110,8 +110,7 @@ def _copy(path: Path, onto: BinaryIO, end: int, go_on: Callable[[], object]) -> 
 def _moved(group: _Fields, delta: int, ordinal: int) -> _Fields:
     """The row group, that many bytes further on."""
     _shift(group, (_GROUP_OFFSET,), delta)
-    group.pop(_ORDINAL, None)
-    if ordinal < _MOST_ORDINALS:
+    if group.pop(_ORDINAL, None) is not None and ordinal < _MOST_ORDINALS:
         group[_ORDINAL] = (_I16, ordinal)
     for chunk in group[_COLUMNS][1][1]:
         _shift(chunk, _CHUNK_OFFSETS, delta)
