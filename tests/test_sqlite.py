@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from fetcher.record import LARGE, Failure, Record, RecordConfig, encode, make_re
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.sqlite import TYPES, Sqlite
 from tests.conftest import Afetch
+from tests.disks import full_disk
 from tests.opening import open_output
 from tests.samples import failed_result, reply, sample_record, unsent_result
 from tests.servers import Site
@@ -235,18 +234,6 @@ def test_leaves_no_file_of_a_run_that_never_began(tmp_path: Path) -> None:
     open_output(OutputConfig(output=(str(tmp_path / "out.db"),))).close()
 
     assert list(tmp_path.iterdir()) == []
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process grows beyond this."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path) -> None:
