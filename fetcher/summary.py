@@ -56,6 +56,23 @@ LONGEST_HOST = 40
 CUT = "..."
 
 
+class Already(Struct, frozen=True):
+    """
+    What an earlier run has left.
+
+    Attributes:
+        there: Entries that have their record, and are not asked for.
+        failed: Those of them that failed.
+        again: Entries that are fetched again.
+        strays: Entries that have their record, and are not in the list any more.
+    """
+
+    there: int
+    failed: int = 0
+    again: int = 0
+    strays: int = 0
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """
     What a run knows of itself beside its results.
@@ -76,6 +93,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         lookups: What the lookups of names came to.
         held_back: Seconds for which nothing new was begun because results waited for an earlier one (`--ordered`).
         repeats: Entries that were dropped because they repeat others (`--unique`).
+        already: What was there before (`--resume`); its failures are among the `counted`.
     """
 
     elapsed: float
@@ -93,6 +111,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     lookups: Lookups | None = None
     held_back: float = 0.0
     repeats: int = 0
+    already: Already | None = None
 
 
 def render(stats: Stats, facts: Facts, *, width: int = WIDTH, colour: bool = False) -> str:
@@ -112,11 +131,15 @@ def show(stats: Stats, facts: Facts, *, pen: Pen | None = None) -> None:
 
 
 def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
+    there = facts.already.there if facts.already is not None else 0
     if not stats.results and facts.reason is None:
-        where = f" in {', '.join(facts.sources)}" if facts.sources else ""
-        yield [NAME, (escaped(f"no entries{where}, nothing to do"), "")]
-        return
-    yield _head(stats, facts)
+        if not there:
+            where = f" in {', '.join(facts.sources)}" if facts.sources else ""
+            yield [NAME, (escaped(f"no entries{where}, nothing to do"), "")]
+            return
+        yield [NAME, ("nothing to do, every entry has its record", "")]
+    else:
+        yield _head(stats, facts)
     if stats.results >= FEW:
         yield from _row("status", _statuses(stats), width)
         yield from _row("errors", _errors(stats), width)
@@ -126,10 +149,12 @@ def _lines(stats: Stats, facts: Facts, width: int) -> Iterator[list[Span]]:
         yield from _row("again", _again(stats), width)
         yield from _row("slots", _slots(facts.tuned), width)
         yield from _worst(stats)
+    yield from _row("already", _already(facts.already), width)
     yield from _row("repeats", _repeats(facts), width)
     yield from _row("changes", _changes(facts), width)
     yield from _row("waited", _waited(facts), width)
-    if facts.counted != stats.failed or (stats.failed and not facts.excessive):
+    failed = stats.failed + (facts.already.failed if facts.already is not None else 0)
+    if facts.counted != failed or (failed and not facts.excessive):
         yield _verdict(facts)
     if facts.reason is not None:
         yield _early(facts)
@@ -212,6 +237,19 @@ def _again(stats: Stats) -> list[list[Span]]:
 
 def _repeats(facts: Facts) -> list[list[Span]]:
     return [[(f"{counted(facts.repeats, 'entry', 'entries')} dropped (--unique)", "")]] if facts.repeats else []
+
+
+def _already(already: Already | None) -> list[list[Span]]:
+    if already is None or not already.there + already.again:
+        return []
+    items: list[list[Span]] = [[(f"{counted(already.there, 'record')} there", "")]]
+    if already.failed:
+        items[0].append((f", {counted(already.failed)} of them failed", FAILURE))
+    if already.again:
+        items.append([(f"{counted(already.again, 'entry', 'entries')} to fetch again", "")])
+    if already.strays:
+        items.append([(f"{counted(already.strays)} of entries that are not in the list any more", FAILURE)])
+    return items
 
 
 def _changes(facts: Facts) -> list[list[Span]]:

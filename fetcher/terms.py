@@ -24,8 +24,12 @@ class Terms:
     def __contains__(self, outcome: tuple[int | None, Error | None]) -> bool:
         """Whether a status and an error are named; the error counts where there are both."""
         status, error = outcome
-        if error is not None:
-            return error.kind.value in self._terms
+        return self.names(status, None if error is None else error.kind.value)
+
+    def names(self, status: int | None, kind: str | None) -> bool:
+        """The same, of a status and an error's kind."""
+        if kind is not None:
+            return kind in self._terms
         if status is None:
             return False
         return str(status) in self._terms or f"{status // 100}xx" in self._terms

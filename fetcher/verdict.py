@@ -54,9 +54,19 @@ class Verdict:
     def add(self, result: Result) -> bool:
         """Whether the run should stop here (`fail_fast`)."""
         self.seen += 1
-        counts = not result.ok if self._any else (result.status, result.error) in self._terms
+        error = result.error
+        counts = self.counts(result.ok, result.status, None if error is None else error.kind.value)
         self.counted += counts
         return counts and self._fail_fast
+
+    def counts(self, ok: bool, status: int | None, kind: str | None) -> bool:
+        """Whether a result that came to this counts."""
+        return not ok if self._any else self._terms.names(status, kind)
+
+    def recall(self, seen: int, counted: int) -> None:
+        """So many results were there already, and so many of them count: it is one list."""
+        self.seen += seen
+        self.counted += counted
 
     @property
     def failed(self) -> bool:

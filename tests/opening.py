@@ -19,7 +19,7 @@ def open_output(
     terminal: bool = False,
 ) -> Output:
     """The one output of a configuration, opened."""
-    [output] = open_outputs(config, inputs=inputs, write=write, colour=colour, terminal=terminal)
+    [output] = open_outputs(config, inputs=inputs, write=write, colour=colour, terminal=terminal).outputs
     return output
 
 

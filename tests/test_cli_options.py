@@ -31,6 +31,7 @@ from fetcher.hosts import HostConfig
 from fetcher.policy import PolicyConfig
 from fetcher.record import RecordConfig
 from fetcher.robots import RobotsConfig
+from fetcher.saving.config import SavingConfig
 from fetcher.screen import ScreenConfig
 from fetcher.settings import ROOMS, Settings
 from fetcher.sinks.config import FORMATS, OutputConfig
@@ -123,6 +124,7 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--window", "100"], FrontierConfig, "window", 100),
     (["--min-speed", "1k:30"], ClientConfig, "min_speed", (1024, 30.0)),
     (["--max-time", "2h"], VerdictConfig, "max_time", 7200.0),
+    (["--save", "files"], SavingConfig, "save", "files"),
     (["-t", "0.5"], ClientConfig, "timeout", 0.5),
     (["--timeout", "2m"], ClientConfig, "timeout", 120.0),
     (["--connect-timeout", "500ms"], ClientConfig, "connect_timeout", 0.5),
@@ -179,6 +181,8 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--json", "-f", "jsonl"], OutputConfig, "format", "jsonl"),
     (["--ordered"], OutputConfig, "ordered", True),
     (["--overwrite"], OutputConfig, "overwrite", True),
+    (["--resume"], OutputConfig, "resume", True),
+    (["--retry-failed", "dns,5xx"], OutputConfig, "retry_failed", ("dns", "5xx")),
     (["--progress"], ScreenConfig, "progress", True),
     (["--no-progress"], ScreenConfig, "progress", False),
     (["-q"], ScreenConfig, "quiet", True),
@@ -190,6 +194,9 @@ PAIRED: list[tuple[list[str], type, dict[str, Any]]] = [
     (["--cert", "me.pem", "--key", "me.key"], Settings, {"cert": "me.pem", "key": "me.key"}),
     (["--cert", "me.pem", "--key-password", "x y"], Settings, {"cert": "me.pem", "key_password": "x y"}),
     (["--cache", "seen", "--changed-only"], OutputConfig, {"cache": "seen", "changed_only": True}),
+    (["--save", "files", "--name", "{index}"], Settings, {"save": "files", "save_name": "{index}"}),
+    (["--save", "files", "-R"], Settings, {"save": "files", "remote_time": True}),
+    (["--save", "files", "--remote-time"], Settings, {"save": "files", "remote_time": True}),
     (["-f", "csv", "--fields", "url,ok"], OutputConfig, {"format": "csv", "fields": ("url", "ok")}),
 ]
 """Options that mean something only beside another."""
@@ -200,15 +207,18 @@ def test_an_option_that_needs_another_is_a_field_beside_it(
     launched: Launched, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kind: type, fields: dict[str, Any]
 ) -> None:
     """Both are set, on the command line and as variables, and alone the second is refused."""
+    variables = {
+        param.field: f"AFETCH_{str(param.name).upper()}" for param in command.params if isinstance(param, Setting)
+    }
     together = main([*arguments, "x"])
     by_options = launched.settings, launched.output
     for name, value in fields.items():
         monkeypatch.setenv(
-            f"AFETCH_{name.upper()}", "1" if value is True else ",".join(value) if isinstance(value, tuple) else value
+            variables[name], "1" if value is True else ",".join(value) if isinstance(value, tuple) else value
         )
     main(["x"])
     by_variables = launched.settings, launched.output
-    monkeypatch.delenv(f"AFETCH_{next(iter(fields)).upper()}")
+    monkeypatch.delenv(variables[next(iter(fields))])
     alone = main(["x"])
 
     assert together == ExitStatus.OK

@@ -289,7 +289,9 @@ def test_keeps_a_file_that_is_not_empty(records: list[Record]) -> None:
     with pytest.raises(SinkError) as refusal:
         open_output(OutputConfig(output=("out.jsonl",)))
 
-    assert str(refusal.value) == "out.jsonl: is not empty; replace it with --overwrite, or choose another name"
+    assert str(refusal.value) == (
+        "out.jsonl: is not empty; go on with it with --resume, replace it with --overwrite, or choose another name"
+    )
     assert Path("out.jsonl").read_text() == "precious"
 
 

@@ -204,7 +204,7 @@ def test_refuses_what_cannot_hold_a_database(tmp_path: Path) -> None:
 
     with pytest.raises(SinkError, match="/dev/null: is no regular file"):
         open_output(OutputConfig(output=("/dev/null",), format="sqlite"))
-    with pytest.raises(SinkError, match="is not empty; replace it with --overwrite"):
+    with pytest.raises(SinkError, match="is not empty; go on with it with --resume, replace it with --overwrite"):
         open_output(OutputConfig(output=(str(tmp_path / "full.db"),)))
 
     assert (tmp_path / "full.db").read_text() == "precious"

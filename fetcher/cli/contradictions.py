@@ -37,6 +37,8 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("insecure", "insecure_host", "trust everyone, or one more"),
     ("system_certs", "cacert", "trust the system, or that file"),
     ("ipv4", "ipv6", "each wants its addresses only"),
+    ("resume", "overwrite", "go on with what is there, or begin anew"),
+    ("retry_failed", "overwrite", "go on with what is there, or begin anew"),
     ("demo", "source", _DEMO),
     ("demo", "base_url", _DEMO),
     ("demo", "limit", _DEMO),
@@ -55,6 +57,7 @@ RIVALS: tuple[tuple[str, str, str], ...] = (
     ("demo", "ipv6", "the demo's site is on 127.0.0.1"),
     ("demo", "output", "the demo is for looking at"),
     ("demo", "failed", "the demo is for looking at"),
+    ("demo", "save", "the demo is for looking at"),
     ("demo", "explain", "see it work, or read what would happen"),
 )
 """Parameters that exclude each other, and why."""

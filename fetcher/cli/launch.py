@@ -17,22 +17,25 @@ from fetcher.backends.loops import run as run_loop
 from fetcher.cli.complaints import complain
 from fetcher.cli.status import ExitStatus
 from fetcher.engine import GRACE
+from fetcher.errors import SinkError
 from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
 from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig
-from fetcher.sinks.outputs import open_outputs
-from fetcher.sinks.protocol import Output
+from fetcher.sinks.outputs import Outputs, open_outputs
 from fetcher.sources.ledger import Ledger
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.sources.unique import Unique
-from fetcher.summary import Facts, show
+from fetcher.summary import Already, Facts, show
 from fetcher.terminal import counted, is_terminal, same_terminal
+from fetcher.verdict import Verdict
 
 if TYPE_CHECKING:
     from fetcher.cache import Cache
+    from fetcher.journal import Journal
+    from fetcher.saving.files import Saving
 
 STOPPING = {
     name: status
@@ -57,7 +60,7 @@ def launch(sources: tuple[str, ...], settings: Settings, output: OutputConfig, s
         AfetchError: It could not begin: an input cannot be read, an output cannot be written, a setting cannot be.
     """
     # Before there is a loop, which takes descriptors of its own.
-    fit_descriptors(settings.slots)
+    fit_descriptors(settings.slots, saving=settings.save is not None)
 
     async def main() -> int:
         ledger = None if output.failed is None else Ledger()
@@ -72,7 +75,7 @@ class Conductor:
     """One run from the first signal handler to the summary."""
 
     def __init__(self, settings: Settings, screen: ScreenConfig, sources: Sequence[str]) -> None:
-        slots = fit_descriptors(settings.slots)
+        slots = fit_descriptors(settings.slots, saving=settings.save is not None)
         self._wanted = settings.slots
         auto = settings.concurrency == "auto"
         self._settings = replace(settings, max_concurrency=slots) if auto else replace(settings, concurrency=slots)
@@ -82,6 +85,9 @@ class Conductor:
         self._run: LocalRun
         self._signal: str | None = None
         self._cache: Cache | None = None
+        self._saving: Saving | None = None
+        self._journal: Journal | None = None
+        self._resumes = False
         self._unique: Unique | None = None
 
     async def conduct(
@@ -96,17 +102,37 @@ class Conductor:
         """The exit status of the run of a source into an output, with the screen as it was asked for."""
         self._display = choose(self._screen, lambda: self._run.snapshot())
         try:
-            places = self._open(output, inputs, ledger)
+            opened = self._open(output, inputs, ledger)
+            places, self._journal = opened.outputs, opened.journal
+            self._resumes = opened.resumes
             try:
+                if self._settings.save is not None:
+                    source = self._save(source, goes_on=output.overwrite or output.resume)
                 if self._settings.unique:
                     source = self._unique = Unique(source, None if ledger is None else ledger.let_go)
+                if self._journal is not None:
+                    source = self._journal.remaining(source, opened.skipped)
                 source = source if self._cache is None else self._cache.remembering(source)
                 if output.wants_bytes and self._settings.body == "auto":
                     self._settings = replace(self._settings, body="base64")
-                self._run = LocalRun(self._settings, source, places, observe=observe, notice=self._display.note)
+                if output.captures:
+                    self._settings = replace(self._settings, capture=True)
+                self._run = LocalRun(
+                    self._settings,
+                    source,
+                    places,
+                    observe=observe,
+                    notice=self._display.note,
+                    ordered=output.ordered,
+                    saving=self._saving,
+                )
+                if self._journal is not None:
+                    self._run.verdict.recall(self._journal.there, self._journal.counted)
             except BaseException:
                 for place in places:
                     place.close()
+                if self._saving is not None:
+                    self._saving.close()
                 raise
         except BaseException:
             source.close()
@@ -120,32 +146,44 @@ class Conductor:
             self._display.stop()
         return self._end()
 
-    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]], ledger: Ledger | None) -> list[Output]:
+    def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]], ledger: Ledger | None) -> Outputs:
         """Where records go: the outputs, and behind them what is to be remembered of them."""
         shown = any(place.path is None for place in output.places)
         terminal = shown and os.isatty(1)
         # On one terminal the results are printed above the bar, by whoever draws it.
         shared = shown and same_terminal()
-        places = open_outputs(
+        verdict = Verdict(self._settings)
+        opened = open_outputs(
             output,
             inputs=inputs,
             write=self._display.write if shared else None,
             colour=terminal and is_terminal(1) and not os.environ.get("NO_COLOR"),
             terminal=terminal,
             ledger=ledger,
+            user_agent=self._settings.sent_user_agent,
+            robots=self._settings.robots,
+            counts=lambda entry: verdict.counts(entry.ok is not False, entry.status, entry.kind),
         )
         if output.cache is None:
-            return places
+            return opened
         try:
             # Imported here, so that only who asks for it pays for it.
             from fetcher.cache import Cache
 
             self._cache = Cache(output.cache)
         except BaseException:
-            for place in places:
+            for place in opened.outputs:
                 place.close()
             raise
-        return [*places, self._cache.learning(places)]
+        return opened._replace(outputs=[*opened.outputs, self._cache.learning(opened.outputs)])
+
+    def _save(self, source: Source, *, goes_on: bool) -> Source:
+        """The source, whose requests know what their files are called; the folder for them is opened."""
+        from fetcher.saving.files import Saving
+        from fetcher.saving.naming import Named
+
+        self._saving = Saving(self._settings, goes_on=goes_on)
+        return Named(source, self._settings.save_name)
 
     def _warn(self) -> None:
         if self._settings.insecure:
@@ -171,7 +209,8 @@ class Conductor:
         if not self._screen.quiet:
             show(run.stats, self._facts())
         if failure is not None:
-            complain(str(failure))
+            way_on = "; then go on with --resume" if self._resumes and isinstance(failure, SinkError) else ""
+            complain(f"{failure}{way_on}")
             return ExitStatus.UNUSABLE
         if run.source_error is not None:
             complain(str(run.source_error))
@@ -188,7 +227,8 @@ class Conductor:
             reason=self._reason(),
             unrecorded=run.unrecorded,
             unrecorded_exact=run.exact,
-            resume=None,
+            resume="--resume" if self._resumes else None,
+            already=self._already(),
             counted=run.verdict.counted,
             excessive=run.verdict.failed,
             waits=run.waits,
@@ -196,8 +236,16 @@ class Conductor:
             outage=run.outage,
             tuned=run.tuned,
             lookups=run.lookups,
+            held_back=run.held_back,
             repeats=self._unique.dropped if self._unique is not None else 0,
         )
+
+    def _already(self) -> Already | None:
+        journal = self._journal
+        if journal is None:
+            return None
+        strays = journal.there - journal.met if self._run.exact else 0
+        return Already(journal.there, journal.failed, journal.again, strays)
 
     def _reason(self) -> str | None:
         if self._run.failure is not None:

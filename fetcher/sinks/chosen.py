@@ -8,11 +8,15 @@ from threading import Event
 
 from fetcher.model import Error
 from fetcher.record import Record
+from fetcher.sinks.past import Entry
 from fetcher.sinks.protocol import Output
 from fetcher.terms import Terms
 
 WORDS = frozenset({"ok", "failed"})
 """What records may be chosen by, beside error kinds and statuses."""
+
+ALL = "all"
+"""What is fetched again, in place of kinds of failures."""
 
 CHANGES = frozenset({"new", "changed", "gone"})
 """What is written where only what changed is."""
@@ -31,6 +35,26 @@ def choosing(only: tuple[str, ...]) -> Callable[[Record], bool]:
         return (record.status, None if failure is None else Error(failure.kind, failure.message)) in terms
 
     return takes
+
+
+def choosing_entries(only: tuple[str, ...] | None, *, changed: bool) -> Callable[[Entry], bool] | None:
+    """The same of what an earlier run left, or was only to write where something had changed; None takes all."""
+    terms = Terms(only or ())
+
+    def takes(entry: Entry) -> bool:
+        if changed and entry.change not in CHANGES:
+            return False
+        if only in {None, ("ok",), ("failed",)}:
+            return only is None or entry.ok is (only == ("ok",))
+        return terms.names(entry.status, entry.kind)
+
+    return takes if changed or only is not None else None
+
+
+def choosing_again(kinds: tuple[str, ...]) -> Callable[[Entry], bool]:
+    """What takes the entries that failed in one of these ways, or in any: `all`."""
+    terms = Terms(kinds)
+    return lambda entry: entry.ok is False and (kinds == (ALL,) or terms.names(entry.status, entry.kind))
 
 
 class Chosen:

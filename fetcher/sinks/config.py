@@ -132,8 +132,8 @@ class OutputConfig:
         lacking = [name for name in KEYS if self.fields is not None and name not in self.fields]
         if lacking:
             raise UsageError(
-                f"resume needs the fields {' and '.join(KEYS)}, to tell which entries are done; add {','.join(lacking)} "
-                "to --fields"
+                f"resume needs the fields {' and '.join(KEYS)}, to tell which entries are done; add "
+                f"{','.join(lacking)} to --fields"
             )
         if self.retry_failed is not None:
             self._check_retry(files)
@@ -143,8 +143,8 @@ class OutputConfig:
             format_ = SINKS[place.format]
             if not format_.journal:
                 raise UsageError(
-                    f"output {place.path!r}: nothing can be taken out of {place.format}, so what failed cannot be fetched "
-                    "again into it; leave --retry-failed out"
+                    f"output {place.path!r}: nothing can be taken out of {place.format}, so what failed cannot be "
+                    "fetched again into it; leave --retry-failed out"
                 )
         if self.changed_only or self.only not in {None, ("ok",)}:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from threading import Event
 
 from fetcher.record import Record
@@ -28,7 +29,16 @@ class FailedEntries:
         self._told = 0
         self._seen = 0
         self._failed = False
+        # Indexes that another thread has named.
+        self._again: deque[int] = deque()
         self.written = 0
+
+    def skip(self, index: int, failed: bool) -> None:
+        """An entry that is done already, and failed or not; for the thread that reads the list."""
+        if failed:
+            self._again.append(index)
+        else:
+            self._ledger.let_go(index)
 
     def begin(self) -> None:
         """Make the place ready."""
@@ -37,11 +47,7 @@ class FailedEntries:
     def add(self, record: Record) -> int:
         """Take a record in; how many bytes wait for `flush` now."""
         self._seen += 1
-        lines = self._ledger.ask(record.index, wanted=not record.ok)
-        if lines:
-            if not self._told and self._ledger.head:
-                self._keep(self._ledger.head)
-            self._keep(lines)
+        self._tell(record.index, wanted=not record.ok)
         return sum(len(piece) for piece in self._pieces if isinstance(piece, bytes))
 
     def flush(self, stop: Event) -> None:
@@ -56,11 +62,20 @@ class FailedEntries:
         """Let go of the place."""
         self._place.close()
 
+    def _tell(self, index: int, *, wanted: bool) -> None:
+        lines = self._ledger.ask(index, wanted=wanted)
+        if lines:
+            if not self._told and self._ledger.head:
+                self._keep(self._ledger.head)
+            self._keep(lines)
+
     def _keep(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._told += 1
 
     def _write(self, stop: Event, *, ended: bool) -> None:
+        for _ in range(len(self._again)):
+            self._tell(self._again.popleft(), wanted=True)
         pieces, self._pieces = self._pieces, []
         if self._failed:
             return

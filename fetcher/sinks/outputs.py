@@ -105,6 +105,11 @@ def open_outputs(
             side = replace(shape, fields=_TELLING, colour=False, terminal=False)
             journal = _target(Place(path=beside, format="jsonl"), config, side, None, taken, closing)
             targets.append(journal)
+        if journal is None and config.resume:
+            raise SinkError(
+                f"{STANDARD_OUTPUT}: no run can go on with it; leave --resume out, or name a file with --output, such as "
+                "out.jsonl"
+            )
         listed = _failed(config, ledger, taken, closing)
         done, pasts = (None, []) if journal is None or not config.resume else _go_on(config, journal, targets, counts)
         # From here on whoever opened a file closes it.
@@ -284,8 +289,8 @@ def _go_on(
     for target in thinned:
         if not isinstance(target.past, Thinned) and not target.format.replaces:
             raise SinkError(
-                f"{target.place.path}: has records that {name} lacks, and none can be taken out of {target.place.format};"
-                " put both back as they were, or begin anew with --overwrite"
+                f"{target.place.path}: has records that {name} lacks, and none can be taken out of "
+                f"{target.place.format}; put both back as they were, or begin anew with --overwrite"
             )
     for target in targets:
         if target.file is not None:

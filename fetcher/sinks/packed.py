@@ -44,12 +44,19 @@ class Packed:
     Args:
         make: A compressor for each member.
         clock: Seconds, to tell how long records have been held.
+        kept: There are members in the place already.
     """
 
     def __init__(
-        self, place: Destination, make: Callable[[], Compressor], clock: Callable[[], float] = time.monotonic
+        self,
+        place: Destination,
+        make: Callable[[], Compressor],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        kept: bool = False,
     ) -> None:
         self._place = place
+        self._kept = kept
         self._make = make
         self._clock = clock
         self._held: list[Said] = []
@@ -79,7 +86,7 @@ class Packed:
     def end(self, stop: Any) -> None:
         """Write what is held; a file of no records is compressed nothing, not an empty file."""
         self._flush(stop)
-        if not self._place.written:
+        if not self._place.written and not self._kept:
             self._place.write([self._member(b"")], stop)
 
     def mend(self, last: bytes) -> None:

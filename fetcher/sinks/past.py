@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -70,6 +70,7 @@ class Past(Protocol):
         ...
 
 
+@runtime_checkable
 class Thinned(Past, Protocol):
     """What is in a file out of whose middle records can be taken."""
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from fetcher.cli.options.option import flag, group, setting
-from fetcher.cli.values import FilePath
+from fetcher.cli.values import FilePath, Listing
 from fetcher.sinks.config import OutputConfig
 
 again_options = group(
     "Again",
+    flag(
+        "--resume",
+        room=OutputConfig,
+        help="Go on with what an earlier run left in the --output files: fetch only what has no record there.",
+    ),
+    setting(
+        "--retry-failed",
+        room=OutputConfig,
+        type=Listing(),
+        metavar="LIST",
+        help="Resume, and fetch again what failed, in place of its records: all, or error kinds, statuses and classes "
+        "such as 5xx.",
+    ),
     setting(
         "--cache",
         room=OutputConfig,
