@@ -42,6 +42,7 @@ DOCUMENTS = (
     ROOT / "docs/curl.md",
     ROOT / "docs/lists.md",
     ROOT / "docs/credentials.md",
+    ROOT / "docs/saving.md",
 )
 
 BEGIN = "<!-- options: written by `python -m tests.test_docs` -->\n"

@@ -17,11 +17,14 @@ ENOUGH = 65_536
 """Where the hard limit is none at all; macOS refuses an unlimited soft one."""
 
 
-def fit_descriptors(wanted: int) -> int:
+def fit_descriptors(wanted: int, *, saving: bool = False) -> int:
     """
     How many slots there are descriptors for, at most `wanted`; the soft limit is raised to the hard one.
 
     Windows has no such limit.
+
+    Args:
+        saving: Each slot may have a file, too.
 
     Raises:
         UsageError: There are not even enough for one.
@@ -30,8 +33,9 @@ def fit_descriptors(wanted: int) -> int:
         import resource
     except ImportError:
         return wanted
+    per_slot, spare = (PER_SLOT + 1, 2 * SPARE) if saving else (PER_SLOT, SPARE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    goal = max(ENOUGH, PER_SLOT * wanted + SPARE) if hard == resource.RLIM_INFINITY else hard
+    goal = max(ENOUGH, per_slot * wanted + spare) if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < goal:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
@@ -41,4 +45,4 @@ def fit_descriptors(wanted: int) -> int:
             goal = soft
     if goal < LEAST:
         raise UsageError(f"the system allows {goal} open files, too few to begin; allow more (ulimit -n {LEAST})")
-    return max(1, min(wanted, (goal - SPARE) // PER_SLOT))
+    return max(1, min(wanted, (goal - spare) // per_slot))

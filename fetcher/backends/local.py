@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from fetcher.client.names.tally import Lookups
 from fetcher.engine import GRACE, Engine
@@ -22,6 +23,9 @@ from fetcher.sources.protocol import Source
 from fetcher.stats import Stats
 from fetcher.tuner import Found
 from fetcher.verdict import Verdict
+
+if TYPE_CHECKING:
+    from fetcher.saving.files import Saving
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class LocalRun:
         observe: Told each result.
         notice: Told what a person should hear while it runs.
         ordered: Write the results in the order of the input.
+        saving: Where bodies go that are to be files; it is closed here.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class LocalRun:
         observe: Callable[[Result], object] | None = None,
         notice: Callable[[str], None] = log.warning,
         ordered: bool = False,
+        saving: Saving | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
@@ -76,8 +82,12 @@ class LocalRun:
         self.source_error: SourceError | None = None
         self.timed_out = False
         # First the engine, whose settings may be refused: the writer's thread empties a file that is to be replaced.
-        self._engine = Engine(settings, source, self, notice=notice)
-        self._writer = Writer(outputs, settings, self._on_written, self._on_error, self._order)
+        self._engine = Engine(settings, source, self, notice=notice, folder=saving)
+        self._saving = saving
+        if saving is not None:
+            saving.on_error = self._on_error
+        settle = saving.settle if saving is not None else None
+        self._writer = Writer(outputs, settings, self._on_written, self._on_error, self._order, settle)
 
     @property
     def in_flight(self) -> int:
@@ -166,6 +176,8 @@ class LocalRun:
                 timer.cancel()
             self._source.close()
             await self._close()
+            if self._saving is not None:
+                self._saving.close()
             self._ended = monotonic()
 
     def stop(self, grace: float = GRACE) -> None:

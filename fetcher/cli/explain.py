@@ -227,6 +227,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield Row("names", _names(settings))
     yield Row("robots.txt", "is asked for before and kept to" if settings.robots else "is not asked for")
     yield Row("body", f"up to {Size().write(settings.max_size)}" if settings.max_size else "of any size")
+    if settings.save is not None:
+        yield Row("saved", f"in {settings.save}, as {settings.save_name}, where it succeeds")
     for place in output.places:
         yield Row("output", _output(place, output.overwrite))
     if output.failed is not None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from fetcher.cli.complaints import complain, complaint
-from fetcher.cli.contradictions import settle
+from fetcher.cli.contradictions import RANKS, settle
 from fetcher.cli.interrupt import Interruptible, leave_quietly
 from fetcher.cli.labels import CONFIG, PREFIX
 from fetcher.cli.options.again import again_options
@@ -33,6 +33,7 @@ from fetcher.cli.options.setup import setup_options
 from fetcher.cli.options.verdict import verdict_options
 from fetcher.cli.passwords import with_password
 from fetcher.cli.status import ExitStatus
+from fetcher.client.config import YIELDING
 from fetcher.errors import AfetchError, UsageError
 from fetcher.hosts import HostConfig
 from fetcher.screen import ScreenConfig
@@ -176,9 +177,14 @@ def _configuration(
     chosen = {
         param.field: param.to_field(values[str(param.name)])
         for param in context.command.params
-        if isinstance(param, Setting) and param.room in rooms
+        if isinstance(param, Setting) and param.room in rooms and _counts(context, param)
     }
     return kind(**chosen, **more)
+
+
+def _counts(context: click.Context, param: Setting) -> bool:
+    """Whether an option is to be handed on: a limit that nobody has asked for may give way to another option."""
+    return param.field not in YIELDING or context.get_parameter_source(str(param.name)) in RANKS
 
 
 def _default_pipes(*, default: bool) -> None:

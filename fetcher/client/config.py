@@ -19,6 +19,21 @@ MIB = 1024 * 1024
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A method or a header's name (RFC 9110 5.6.2)."""
 
+
+class YieldingSeconds(float):
+    """A time limit that nobody has asked for: it gives way where it would stop a large file."""
+
+
+class YieldingSize(int):
+    """The same, of a size."""
+
+
+TIMEOUT = YieldingSeconds(30.0)
+MAX_SIZE = YieldingSize(50 * MIB)
+
+YIELDING = frozenset({"timeout", "max_size"})
+"""Fields with such defaults."""
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -55,11 +70,11 @@ class ClientConfig(TrustConfig, CredentialsConfig, CookiesConfig):
 
     concurrency: int | Literal["auto"] = 50
     max_concurrency: int = 1_000
-    timeout: float = 30.0
+    timeout: float = TIMEOUT
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
     keepalive: float = 15.0
-    max_size: int = 50 * MIB
+    max_size: int = MAX_SIZE
     max_ratio: int = 1_000
     compress: bool = True
     capture: bool = False

@@ -77,7 +77,18 @@ class Keeping:
         part: What is in a file and can be gone on with, once the reply is over.
     """
 
-    __slots__ = ("_folder", "_job", "_kept", "_total", "_validator", "_whole", "body", "part")
+    __slots__ = (
+        "_content_type",
+        "_folder",
+        "_job",
+        "_kept",
+        "_modified",
+        "_total",
+        "_validator",
+        "_whole",
+        "body",
+        "part",
+    )
 
     def __init__(self, folder: Folder, job: Job, *, whole: bool) -> None:
         self._folder = folder
@@ -86,6 +97,8 @@ class Keeping:
         self._kept = True
         self._validator: str | None = None
         self._total: int | None = None
+        self._content_type: bytes | None = None
+        self._modified: bytes | None = None
         self.body: Body | None = None
         self.part: Part | None = job.part
 
@@ -97,6 +110,8 @@ class Keeping:
             ForeignPartError: What comes does not go on where the part ends.
         """
         part, status = self.part, head.status
+        self._content_type = _header(head, b"content-type")
+        self._modified = _header(head, b"last-modified")
         # What is read of a failure, or of a redirect, is for nobody to keep.
         self._kept = 200 <= status < 300
         self._validator = _validator(head) if self._whole and not coded else None
@@ -138,7 +153,8 @@ class Keeping:
             return None
         name, sha256 = await body.finish()
         if self._kept:
-            self.part = Part(name, size, None if whole else self._validator, self._total)
+            validator = None if whole else self._validator
+            self.part = Part(name, size, validator, self._total, self._content_type, self._modified)
         return sha256
 
     def drop(self) -> None:
@@ -161,6 +177,8 @@ class Keeping:
             raise ForeignPartError("the server did not go on where the part that is here ends")
         self._total = part.total if match[3] == b"*" else int(match[3])
         self._validator = part.validator
+        self._content_type = self._content_type or part.content_type
+        self._modified = self._modified or part.modified
         self.body = self._folder.begin(part, kept=True)
         return part.size
 

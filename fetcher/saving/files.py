@@ -139,7 +139,7 @@ class Saving:
         temporary = self._written(hop.body or b"", name) if hop.part is None else hop.part.name
         try:
             if self._remote_time:
-                self._set_time(temporary, hop)
+                self._set_time(temporary, hop.header(b"last-modified") if hop.part is None else hop.part.modified)
             self._place(temporary, name)
         except OSError as error:
             self.remove(temporary)
@@ -319,8 +319,7 @@ class Saving:
             os.close(oldest)
         return descriptor
 
-    def _set_time(self, temporary: str, hop: Hop) -> None:
-        value = hop.header(b"last-modified")
+    def _set_time(self, temporary: str, value: bytes | None) -> None:
         with suppress(ValueError, IndexError, OverflowError, TypeError):
             seconds = parsedate_to_datetime((value or b"").decode("latin-1")).timestamp()
             os.utime(temporary, (seconds, seconds), dir_fd=self._root, follow_symlinks=False)
@@ -442,6 +441,6 @@ def _resolve(future: asyncio.Future[str], value: str) -> None:
 
 
 def _media_type(hop: Hop) -> str | None:
-    """As the record has it."""
-    values = [value for name, value in hop.headers if name.lower() == b"content-type"]
-    return read_label(values[-1].decode("latin-1")).media_type if values else None
+    """Of a reply, or of the first one of those that brought its body."""
+    value = hop.header(b"content-type") if hop.part is None else hop.part.content_type
+    return read_label(value.decode("latin-1")).media_type if value is not None else None

@@ -50,6 +50,7 @@ class Writer:
             the writer's thread; so is
         on_error: Told of a `SinkError` or `BrokenPipeError`, once for each output; of anything else as a bug of ours.
         order: What holds results until those before them are there. They have left by then, and their bodies are its.
+        settle: Gives the body of a result its file, and says the result and the file's path; raises `SinkError`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Writer:
         on_written: Callable[[int, int], object],
         on_error: Callable[[Exception], object],
         order: Order | None = None,
+        settle: Callable[[Result], tuple[Result, str | None]] | None = None,
     ) -> None:
         self._outputs = tuple(outputs)
         self._working = list(outputs)
@@ -66,6 +68,7 @@ class Writer:
         self._on_written = on_written
         self._on_error = on_error
         self._order = order
+        self._settle = settle
         self._queue: deque[Result] = deque()
         self._asleep = False
         self._wake = Event()
@@ -218,9 +221,15 @@ class Writer:
                 return None
 
     def _made(self, result: Result) -> Record | None:
-        """The result's record; where we cannot make it, one that says so, or None."""
+        """The result's record; where we cannot make it, one that says so, or None if its body has no place."""
         try:
-            return make_record(result, self._config, whole=False)
+            if self._settle is None:
+                return make_record(result, self._config, whole=False)
+            result, saved = self._settle(result)
+            return make_record(result, self._config, whole=False, saved=saved)
+        except SinkError as trouble:
+            self._tell(self._on_error, trouble)
+            return None
         except Exception as bug:  # noqa: BLE001 - one result's trouble with our own bug must not end the others'
             self._tell(self._on_error, bug)
             error = Error(ErrorKind.INTERNAL, f"a bug of ours: {type(bug).__name__}: {bug}")

@@ -11,6 +11,7 @@ from fetcher.cli.options.option import alias, flag, group, setting
 from fetcher.cli.values import FilePath, Listing, Size, Text, Whole
 from fetcher.client.config import ClientConfig
 from fetcher.record import RecordConfig
+from fetcher.saving.config import SavingConfig
 from fetcher.sinks.config import FORMATS, OutputConfig
 
 BODIES: tuple[str, ...] = get_args(BodyMode)
@@ -72,6 +73,29 @@ output_options = group(
         type=click.Choice(BODIES),
         metavar="HOW",
         help=f"How the body is put into a record: {', '.join(BODIES[:-1])} or {BODIES[-1]}.",
+    ),
+    setting(
+        "--save",
+        room=SavingConfig,
+        type=FilePath(),
+        metavar="DIR",
+        help="Put the bodies of replies that succeed into files in this folder, and their paths into the records. "
+        "--timeout and --max-size are none then, unless said; a body that breaks off goes on where it did.",
+    ),
+    setting(
+        "--name",
+        room=SavingConfig,
+        field="save_name",
+        type=Text(),
+        metavar="TEMPLATE",
+        help="What those files are called: {host}, {path}, {name}, {stem}, {ext}, {query}, {index}, {hash}, {sha256}, "
+        "{extra.COLUMN}, cut as in {hash:2}. Names are made safe, and numbered where two would be one.",
+    ),
+    flag(
+        "-R",
+        "--remote-time",
+        room=SavingConfig,
+        help="Give those files the time of their Last-Modified.",
     ),
     setting(
         "--max-size",
