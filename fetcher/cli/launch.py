@@ -162,6 +162,7 @@ class Conductor:
             ledger=ledger,
             user_agent=self._settings.sent_user_agent,
             robots=self._settings.robots,
+            folder=self._settings.save,
             counts=lambda entry: verdict.counts(entry.ok is not False, entry.status, entry.kind),
         )
         if output.cache is None:
