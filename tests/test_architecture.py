@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import fetcher
+from tests.conftest import clean_environment
+from tests.servers import Site
 
 ROOT = Path(fetcher.__file__).parent
 
@@ -193,3 +195,42 @@ def test_nothing_heavy_is_imported_before_it_is_used(statement: str, heavy: tupl
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not [module for module in heavy if module in loaded]
+
+
+IDLE = (
+    *("rich", "rich_click", "click.testing", "tomllib", "difflib", "getpass", "certifi", "truststore", "protego"),
+    *("csv", "sqlite3", "pyarrow", "warcio", "charset_normalizer", "encodings.idna", "pydoc", "unittest"),
+    *("fetcher.cli.help", "fetcher.cli.configfile", "fetcher.cli.explain", "fetcher.cli.demo", "fetcher.demo"),
+    *("fetcher.sources.tabular", "fetcher.sources.jsonl", "fetcher.cache", "fetcher.sinks.sqlite"),
+)
+"""What one plain URL has no use for."""
+
+TELL = """
+import os, sys
+end = os._exit
+def leave(status):
+    print(*sys.modules, file=sys.stderr, flush=True)
+    end(status)
+os._exit = leave
+from fetcher.__main__ import run
+run()
+"""
+"""The command, which says at its end what it has loaded."""
+
+
+def test_one_url_loads_only_what_it_needs(site: Site) -> None:
+    """Its start is most of what it costs: what only https, names, help, files or a terminal need is not there."""
+    site.page("hello", path="/")
+
+    ended = subprocess.run(
+        [sys.executable, "-c", TELL, site.url("/")],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert ended.stdout.startswith("200\t5\t")
+    assert "aiohttp" in ended.stderr.split()
+    assert not set(IDLE) & set(ended.stderr.split())

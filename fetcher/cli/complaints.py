@@ -7,7 +7,6 @@ click's own messages come with a usage block and in another voice; what a user n
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import click
 
@@ -56,6 +55,8 @@ def _no_such_option(error: click.NoSuchOption, command: click.Command) -> str:
     told = f"no such option: {name}"
     if name in ELSEWHERE:
         return f"{told}; {ELSEWHERE[name]}"
+    from difflib import get_close_matches
+
     names = [opt for param in command.params for opt in param.opts if opt.startswith("--")]
     begun = [option for option in names if option.startswith(name)] if name.startswith("--") else []
     nearest = begun or get_close_matches(name, names, n=1, cutoff=LIKE)

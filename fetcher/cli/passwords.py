@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from getpass import getpass
 
 import click
 
@@ -37,6 +36,8 @@ def with_password(
             f"{label(context, param)}: no password, and nobody to ask for it; write USER:PASSWORD (USER: for an empty "
             "one), and to keep it out of the list of processes @FILE, or AFETCH_USER"
         )
+    from getpass import getpass
+
     try:
         return f"{user}:{getpass(f'Password for {escaped(user)}: ', sys.stderr)}"
     except EOFError:

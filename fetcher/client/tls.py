@@ -11,8 +11,6 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import certifi
-
 from fetcher.client.phases import note
 from fetcher.client.trust import TrustConfig
 from fetcher.errors import UsageError
@@ -70,6 +68,9 @@ def make_context(config: TrustConfig, *, verified: bool = True) -> ssl.SSLContex
     elif config.cacert is not None:
         _load_authorities(context, Path(config.cacert))
     elif not config.system_certs:
+        # Only for https: it brings much of importlib along.
+        import certifi
+
         context.load_verify_locations(cafile=certifi.where())
     if config.cert is not None:
         _load_certificate(context, config.cert, config.key, config.key_password)

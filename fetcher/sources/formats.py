@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import PurePath
 from typing import Protocol
 
 from fetcher.model import Request
 from fetcher.sources.config import InputFormat
-from fetcher.sources.jsonl import JsonRows
 from fetcher.sources.ledger import Ledger
 from fetcher.sources.lines import LONGEST, LineSplitter
 from fetcher.sources.packed import SUFFIXES as PACKED
 from fetcher.sources.rows import LINE, RowMaker
-from fetcher.sources.tabular import TableRows
 
 SUFFIXES: dict[str, InputFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """What files are by their names; a suffix of compression behind it is passed over."""
@@ -78,11 +75,24 @@ class LineRows:
         return []
 
 
+def _json_rows(maker: RowMaker, place: str, _name: str) -> Rows:
+    # What only some lists need is loaded with the first of them.
+    from fetcher.sources.jsonl import JsonRows
+
+    return JsonRows(maker, place)
+
+
+def _table_rows(maker: RowMaker, place: str, name: str, delimiter: str) -> Rows:
+    from fetcher.sources.tabular import TableRows
+
+    return TableRows(maker, place, name, delimiter=delimiter)
+
+
 FORMATS: dict[InputFormat, Callable[[RowMaker, str, str], Rows]] = {
     "lines": LineRows,
-    "jsonl": lambda maker, place, _name: JsonRows(maker, place),
-    "csv": partial(TableRows, delimiter=","),
-    "tsv": partial(TableRows, delimiter="\t"),
+    "jsonl": _json_rows,
+    "csv": lambda maker, place, name: _table_rows(maker, place, name, ","),
+    "tsv": lambda maker, place, name: _table_rows(maker, place, name, "\t"),
 }
 """What reads a format, made of a maker, what messages put before a line's number, and the input's name."""
 
