@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
@@ -24,8 +25,9 @@ from msgspec.structs import replace
 from fetcher.client.capture import Tape
 from fetcher.client.config import ClientConfig
 from fetcher.client.exchange import Client
+from fetcher.client.keeping import SMALL
 from fetcher.errors import ErrorKind, SinkError, UsageError
-from fetcher.model import FOLLOWED, Capture, Error, File, Form, Hop, Request, Result
+from fetcher.model import FOLLOWED, Capture, Error, File, Form, Hop, Part, Request, Result
 from fetcher.policy import first_job
 from fetcher.record import LARGE, Record, RecordConfig, make_record
 from fetcher.sinks.config import OutputConfig
@@ -41,7 +43,7 @@ from tests.disks import full_disk
 from tests.exchanges import exchange
 from tests.opening import open_output
 from tests.samples import failed_result, reply, unsent_result
-from tests.servers import Site
+from tests.servers import Hang, Site
 from tests.servers import reply as whole_reply
 
 NEVER = threading.Event()
@@ -226,10 +228,12 @@ def test_a_file_begins_with_what_it_is() -> None:
 # --- What the client keeps ---
 
 
-async def fetch(url: str, *, request: Request | None = None, **options: Any) -> tuple[Hop, int]:
+async def fetch(
+    url: str, *, request: Request | None = None, folder: Folder | None = None, **options: Any
+) -> tuple[Hop, int]:
     """The hop of a URL of which everything is kept, and the bytes that the budget counts for it then."""
     parsed = parse_url(url)[0]
-    client = Client(ClientConfig(capture=True, **options))
+    client = Client(ClientConfig(capture=True, **options), folder=folder)
     try:
         request = request or Request(0, url, parsed)
         hop = await client.exchange(first_job(request, parsed))
@@ -322,6 +326,83 @@ async def test_of_a_broken_coding_all_bytes_are_kept(site: Site) -> None:
 
     assert hop.error is not None
     assert (hop.error.kind, the_capture(hop).payload, the_capture(hop).truncated) == (ErrorKind.DECODE, broken, "")
+
+
+class Folder:
+    """Where bodies go that leave memory."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.dropped = False
+
+    def begin(self, _part: Part | None, *, kept: bool) -> Folder:
+        assert kept
+        return self
+
+    def discard(self, part: Part) -> None:
+        pytest.fail(f"nothing goes on with {part}")
+
+    def write(self, piece: bytes, _reply: object) -> None:
+        self.pieces.append(piece)
+
+    async def finish(self) -> tuple[str, str]:
+        return "name", "sha256"
+
+    def drop(self) -> None:
+        self.dropped = True
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "kept"),
+    [(700_000, {}, 700_000), (700_000, {"max_size": 600_000}, 600_000), (SMALL, {}, 0)],
+    ids=["large", "too large", "small"],
+)
+async def test_a_body_that_goes_to_a_file_is_archived_as_well(
+    site: Site, size: int, options: dict[str, int], kept: int
+) -> None:
+    """The archive has it beside the file, and what is held for it is counted; a small body is held once."""
+    body = random.Random(size).randbytes(size)
+    url = parse_url(site.page(body))[0]
+    folder = Folder()
+    request = Request(0, "", url, save="x")
+
+    hop, held = await fetch(str(url), request=request, folder=folder, **({"max_size": 0} | options))
+
+    payload = hop.body if the_capture(hop).payload is None else the_capture(hop).payload
+    assert payload == body[: kept or size]
+    assert b"".join(folder.pieces) == body[:kept]
+    assert the_capture(hop).truncated == ("length" if options else "")
+    assert held == hop.held == (kept or size)
+
+
+async def test_a_coded_body_that_goes_to_a_file_is_archived_as_it_came(site: Site) -> None:
+    """The file has what it is decoded to."""
+    body = random.Random(0).randbytes(700_000)
+    coded = gzip.compress(body, 1)
+    url = parse_url(site.page(coded, headers=[("Content-Encoding", "gzip")]))[0]
+    folder = Folder()
+
+    hop, held = await fetch(str(url), request=Request(0, "", url, save="x"), folder=folder)
+
+    assert (hop.body, the_capture(hop).payload, b"".join(folder.pieces)) == (None, coded, body)
+    assert held == hop.held == len(coded)
+
+
+async def test_a_body_that_nobody_waits_for_any_more_is_let_go(raw_server: MakeRawServer) -> None:
+    """When a run is aborted, nothing is counted and the file is dropped."""
+    url = parse_url(raw_server([b"HTTP/1.1 200 OK\r\n\r\n" + bytes(SMALL + 1), Hang()]).url())[0]
+    folder = Folder()
+    client = Client(ClientConfig(capture=True), folder=folder)
+    task = asyncio.ensure_future(client.exchange(first_job(Request(0, "", url, save="x"), url)))
+    while not folder.pieces:
+        await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (folder.dropped, client.budget.used) == (True, 0)
+    await client.close()
 
 
 async def test_a_head_that_is_cut_is_kept_as_far_as_it_came(raw_server: MakeRawServer) -> None:

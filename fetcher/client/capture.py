@@ -35,6 +35,7 @@ class Tape:
         head: The reply's, or what there is of it.
         chunked: The payload comes in chunks.
         skipped: There is one that nobody wants.
+        cut: There is more of it than may be kept.
         held: Bytes of the payload, where that is not the reply's body.
     """
 
@@ -43,16 +44,16 @@ class Tape:
         self._form = form
         self._limit = limit or LARGEST
         self._payload: BytesIO | None = None
-        self._cut = False
         self.head = b""
         self.chunked = False
         self.skipped = False
+        self.cut = False
         self.held = 0
 
     def take(self, data: bytes) -> int:
         """Keep some of a payload that is not the reply's body; how many bytes of it are kept."""
         piece = data[: self._limit - self.held]
-        self._cut = self._cut or len(piece) < len(data)
+        self.cut = self.cut or len(piece) < len(data)
         if self._payload is None:
             self._payload = BytesIO()
         self._payload.write(piece)
@@ -62,7 +63,6 @@ class Tape:
     def clip(self, beginning: bytes) -> None:
         """Keep what there is of a body that is too large."""
         self._payload = BytesIO(beginning)
-        self._cut = True
         self.held = len(beginning)
 
     def capture(self, error: Error | None, *, whole: bool) -> Capture:
@@ -72,7 +72,7 @@ class Tape:
         Args:
             whole: The payload came to its end.
         """
-        reason = "length" if self._cut else "unspecified" if self.skipped else ""
+        reason = "length" if self.cut else "unspecified" if self.skipped else ""
         if error is not None and not whole:
             reason = reason or _REASONS.get(error.kind, "unspecified")
         head, empty, body = self._request.partition(b"\r\n\r\n")

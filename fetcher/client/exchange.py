@@ -80,8 +80,7 @@ class Client:
         folder: Folder | None = None,
     ) -> None:
         self._config = config
-        # What is to be archived is needed whole, in memory.
-        self._folder = None if config.capture else folder
+        self._folder = folder
         self._hosts = hosts
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
@@ -251,8 +250,8 @@ class Client:
                 if self._config.capture and not ours:
                     reply.tape = Tape(request, limit, form=isinstance(job.body, Form))
                 if self._folder is not None and job.request.save is not None:
-                    whole = job.part is not None or b"\r\nrange: " not in request.lower()
-                    reply.keeping = Keeping(self._folder, job, whole=whole)
+                    all_asked = job.part is not None or b"\r\nrange: " not in request.lower()
+                    reply.keeping = Keeping(self._folder, job, whole=all_asked)
                 transport.write(request)
                 if throttle is not None:
                     throttle.begin(reply)
@@ -286,7 +285,7 @@ class Client:
             counted = reply.settle(kept=whole)
             self.budget.arrived(counted, reply, kept=whole and (reply.body is not None or reply.tape is not None))
             if reply.tape is not None and whole:
-                # Of a body in a coding that is too large only the tape keeps something.
+                # Of a body in a coding that is too large, or that is in a file, only the tape keeps something.
                 self.budget.give(counted - reply.held)
         return reply
 

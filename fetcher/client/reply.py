@@ -397,9 +397,14 @@ class Reply:
         """What there is in memory of the body, which is let go."""
         first, pieces = self._first, self._pieces
         self._first = self._pieces = None
-        self._budget.moved(self._counted)
-        self._counted = 0
-        return [pieces.getvalue()] if pieces is not None else [first] if first is not None else []
+        archived = 0 if self.tape is None else self.tape.held
+        self._budget.moved(self._counted - archived)
+        self._counted = archived
+        unloaded = [pieces.getvalue()] if pieces is not None else [first] if first is not None else []
+        if self._decoder is None:
+            for piece in unloaded:
+                self._archive(piece)
+        return unloaded
 
     def hold(self) -> None:
         """Stop reading from the socket: more would be above `limit_rate`."""
@@ -501,10 +506,7 @@ class Reply:
         if self._decoder is None:
             self._keep(data)
             return
-        if self.tape is not None:
-            taken = self.tape.take(data)
-            self._counted += taken
-            self._budget.take(taken, self)
+        self._archive(data)
         self._undecoded.append(self._decoder.feed(data))
         self._undo()
 
@@ -544,8 +546,11 @@ class Reply:
             self.fail(ErrorKind.TOO_LARGE, f"more than {self._limit:,} bytes; allow more with --max-size")
             if self.tape is None or self._decoder is not None:
                 return
+            self.tape.cut = True
             piece = piece[: self._limit - self.size]
         if self.keeping is not None and self.keeping.take(piece, self):
+            if self._decoder is None:
+                self._archive(piece)
             return
         if self._first is None:
             self._first = piece
@@ -558,6 +563,13 @@ class Reply:
             self._pieces.write(piece)
         self._counted += len(piece)
         self._budget.take(len(piece), self)
+
+    def _archive(self, data: bytes) -> None:
+        """Some of the payload, which is not the body that is in memory, for whoever archives it."""
+        if self.tape is not None:
+            taken = self.tape.take(data)
+            self._counted += taken
+            self._budget.take(taken, self)
 
     def _finish(self) -> None:
         if self.done.done():
