@@ -325,7 +325,7 @@ def test_a_record_is_held_for_a_moment_only(tmp_path: Path) -> None:
 
 
 def test_files_are_joined_as_they_are(tmp_path: Path) -> None:
-    """A file alone is the same byte for byte; of several all offsets are right, those of pages' bounds, too."""
+    """A file alone is the same byte for byte; of several all offsets are right, and what has wrong ones is left out."""
     one, two, both, same = (tmp_path / f"{name}.parquet" for name in ("one", "two", "both", "same"))
     table = pa.table({"a": ["x", "yy"] * 50, "b": range(100)})
     pq.write_table(table, one, row_group_size=40, write_page_index=True)
@@ -337,6 +337,9 @@ def test_files_are_joined_as_they_are(tmp_path: Path) -> None:
     assert group_rows(both) == [40, 40, 20, 7, 40]
     assert pq.read_table(both).equals(pa.concat_tables([table, table.slice(0, 7), table.slice(0, 40)]))
     assert same.read_bytes() == one.read_bytes()
+    groups = [pq.read_metadata(both).row_group(group).column(1) for group in range(5)]
+    assert [group.has_offset_index for group in groups] == [True, True, True, False, False]
+    assert [group.has_column_index for group in groups] == [True, True, True, False, False]
     with duckdb.connect() as base:
         found = base.execute(f"SELECT count(*), sum(b), max(b) FILTER (b < 7) FROM '{both}'").fetchall()
     assert found == [(147, 4950 + 21 + 780, 6)]
@@ -384,7 +387,7 @@ def test_what_was_written_is_there_after_a_kill(tmp_path: Path, small: None) -> 
 def test_it_is_gone_on_with_behind_any_record(tmp_path: Path, small: None, finished: int, killed: bool) -> None:
     """Wherever the journal ends: in a file that is whole, in parts, in spools, between them."""
     there = 0
-    for count in range(0, 46, 3):
+    for count in range(0, 46, 5):
         path = tmp_path / f"{count}.parquet"
         if finished:
             write(path, *map(numbered, range(finished)))
@@ -494,6 +497,29 @@ def _killing(patch: pytest.MonkeyPatch, step: int) -> Callable[[], None]:
         over[0] = True
 
     return end
+
+
+@pytest.mark.parametrize("count", [3, 15, 22, 38, 40])
+def test_parts_of_a_file_that_is_whole_are_nothing(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Killed when the file was there and its parts still were: also where the journal has less than the file."""
+    path = tmp_path / "out.parquet"
+    write(path, *map(numbered, range(15)))
+    output = Parquet(str(path), kept=True)
+    output.begin()
+    fill(output, range(15, 40))
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_args, **_options: None)
+        output.end(NEVER)
+    assert len(list(Path(f"{path}.afetch").glob("part-*"))) > 1
+
+    PastParquet(str(path)).keep(count)
+
+    assert entries(path) == list(range(count))
+    go_on(path, count, 50)
+    assert indexes(path) == list(range(50))
+    assert not Path(f"{path}.afetch").exists()
 
 
 def test_a_file_that_is_whole_stays_as_it_is(tmp_path: Path) -> None:

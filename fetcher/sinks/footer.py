@@ -22,7 +22,8 @@ COPIED = 1024 * 1024
 # Fields of a file, a row group, a column's chunk and its metadata, in parquet.thrift.
 _SCHEMA, _ROWS, _GROUPS = 2, 3, 4
 _COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _ORDINAL = 1, 3, 5, 7
-_CHUNK_OFFSETS, _CHUNK = (2, 4, 6), 3
+_CHUNK_OFFSET, _CHUNK = 2, 3
+_INDEXES = (4, 5, 6, 7)
 _METADATA_OFFSETS = (9, 10, 11, 14)
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
@@ -113,7 +114,11 @@ def _moved(group: _Fields, delta: int, ordinal: int) -> _Fields:
     if group.pop(_ORDINAL, None) is not None and ordinal < _MOST_ORDINALS:
         group[_ORDINAL] = (_I16, ordinal)
     for chunk in group[_COLUMNS][1][1]:
-        _shift(chunk, _CHUNK_OFFSETS, delta)
+        if delta:
+            # An index of pages has offsets of its own. It may be left out, and ours have none.
+            for number in _INDEXES:
+                chunk.pop(number, None)
+        _shift(chunk, (_CHUNK_OFFSET,), delta)
         _shift(chunk[_CHUNK][1], _METADATA_OFFSETS, delta)
     return group
 
