@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fetcher.backends.loops import run as run_loop
 from fetcher.engine import GRACE, Engine
@@ -23,6 +23,9 @@ from fetcher.settings import Settings
 from fetcher.sources.iterable import from_iterable
 from fetcher.sources.protocol import Source
 from fetcher.sources.unique import Unique
+
+if TYPE_CHECKING:
+    from fetcher.saving.files import Saving
 
 Urls = Iterable[str | Request] | AsyncIterable[str | Request]
 
@@ -36,12 +39,22 @@ class Fetch:
 
     Left early, by `break` inside `async with` or by `aclose`, it ends what is under way and leaves no task behind. The
     records come in the order in which the fetches end; `record.index` is the place in the list.
+
+    With `settings.save` a body is in its file when its record is given. What is in the folder already stays, but for
+    files of the same names.
     """
 
     def __init__(self, urls: Urls, settings: Settings) -> None:
         self._settings = settings
-        source = from_iterable(urls, settings, settings.headers)
+        source: Source = from_iterable(urls, settings, settings.headers)
+        if settings.save is not None:
+            # Imported here, so that only who asks for it pays for it.
+            from fetcher.saving.naming import Named
+
+            source = Named(source, settings.save_name)
         self._source: Source = Unique(source) if settings.unique else source
+        self._saving: Saving | None = None
+        self._failure: Exception | None = None
         self._results: deque[Result] = deque()
         self._engine: Engine | None = None
         self._run: asyncio.Task[None] | None = None
@@ -55,8 +68,11 @@ class Fetch:
         run = self._begin()
         while not self._results:
             if run.done():
+                self._close_folder()
                 # Raises what ended the run, if that was not its list.
                 await run
+                if self._failure is not None:
+                    raise self._failure
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
@@ -64,7 +80,10 @@ class Fetch:
         self._taken.set()
         if self._engine is not None and result.hop is not None:
             self._engine.written(result.hop.held)
-        return make_record(result, self._settings)
+        if self._saving is None:
+            return make_record(result, self._settings)
+        result, saved = self._saving.settle(result)
+        return make_record(result, self._settings, saved=saved)
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -81,6 +100,7 @@ class Fetch:
             self._engine.abort()
         if self._run is not None:
             await asyncio.gather(self._run, return_exceptions=True)
+        self._close_folder()
         self._source.close()
         self._results.clear()
 
@@ -101,14 +121,33 @@ class Fetch:
 
     def _begin(self) -> asyncio.Task[None]:
         if self._run is None:
-            self._engine = Engine(self._settings, self._source, self)
             loop = asyncio.get_running_loop()
+            if self._settings.save is not None:
+                from fetcher.saving.files import Saving
+
+                self._saving = Saving(self._settings, goes_on=True)
+                self._saving.on_error = lambda error: loop.call_soon_threadsafe(self._fail, error)
+            try:
+                self._engine = Engine(self._settings, self._source, self, folder=self._saving)
+            except BaseException:
+                self._close_folder()
+                raise
             self._run = loop.create_task(self._engine.run(), name="afetch-run")
             self._run.add_done_callback(lambda _: self._arrived.set())
             if self._settings.max_time:
                 timer = loop.call_later(self._settings.max_time, self._engine.stop, GRACE)
                 self._run.add_done_callback(lambda _: timer.cancel())
         return self._run
+
+    def _fail(self, error: Exception) -> None:
+        """A body cannot be written: the run is over."""
+        self._failure = self._failure or error
+        if self._engine is not None:
+            self._engine.abort()
+
+    def _close_folder(self) -> None:
+        if self._saving is not None:
+            self._saving.close()
 
 
 def fetch(urls: Urls, settings: Settings | None = None) -> Fetch:
@@ -122,6 +161,7 @@ def fetch(urls: Urls, settings: Settings | None = None) -> Fetch:
 
     Raises:
         UsageError: A setting cannot be used, when the first record is asked for (a `cacert` that cannot be read).
+        SinkError: A body cannot be saved.
     """
     return Fetch(urls, settings or Settings())
 
