@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 import zlib
 
 import pytest
@@ -11,11 +12,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fetcher import Settings, fetch
+from fetcher.backends.local import LocalRun
 from fetcher.client.budget import Budget
 from fetcher.client.codings import PIECE
 from fetcher.client.foundation import head_parser
 from fetcher.client.reply import Reply, Wire
 from fetcher.errors import ErrorKind
+from fetcher.sinks.files import Function
+from fetcher.sinks.jsonl import JsonLines
+from fetcher.sinks.outputs import ByteOutput
+from fetcher.sources.iterable import from_iterable
+from tests.servers import Site
 
 LIMIT = 100
 """What a budget of twice that counts up to."""
@@ -336,3 +344,34 @@ async def test_a_reply_that_is_given_up_decodes_no_more(full: Full) -> None:
 
     assert reply.size <= 2 * PIECE
     assert settled(full, later) == LARGE
+
+
+async def test_a_reader_that_stands_still_holds_new_requests_back(site: Site) -> None:
+    """What waits to be written has a bound in bytes; all of it is written in the end."""
+    opened = threading.Event()
+    lines: list[bytes] = []
+
+    def write(data: bytes) -> None:
+        assert opened.wait(20)
+        lines.append(data)
+
+    body = "x" * 20_000
+    settings = Settings(concurrency=5, window=10, body_budget=400_000)
+    source = from_iterable([site.page(body) for _ in range(200)], settings)
+    run = LocalRun(settings, source, [ByteOutput(JsonLines(), Function(write))])
+    task = asyncio.create_task(run.run())
+
+    async with asyncio.timeout(20):
+        while not run.full():
+            await asyncio.sleep(0.005)
+        # Many turns of the loop, in which nothing is to be begun.
+        async with fetch([site.page("other")] * 50, Settings(concurrency=1)) as others:
+            ended = [record.ok async for record in others]
+        asked, size = len(site.log) - 50, run.stats.size
+        opened.set()
+        await task
+
+    assert all(ended)
+    assert size <= 200_000 + 6 * len(body)
+    assert asked <= 10 + 6
+    assert b"".join(lines).count(b"\n") == 200
