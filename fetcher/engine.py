@@ -123,6 +123,7 @@ class Engine:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
         self._refill = min(REFILL, settings.window)
+        self._freed = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._feeder: asyncio.Task[None] | None = None
@@ -231,13 +232,20 @@ class Engine:
 
     async def _feed(self) -> None:
         """Entries of the source into the frontier, as far ahead as its window allows."""
+        frontier, outlet = self._frontier, self._outlet
         try:
             async for batch in self._source.batches():
+                room = 0
                 for request in batch:
-                    if self._frontier.room() <= 0 or self._outlet.full():
-                        self._wake()
-                        await self._wait_for_room()
-                    self._take(request)
+                    # Nobody else comes in between, but for the robots.txt that an entry may need first.
+                    if room <= 0 or self._robots is not None:
+                        if frontier.room() <= 0 or outlet.full():
+                            self._wake()
+                            await self._wait_for_room()
+                        room = frontier.room()
+                        now = self._clock()
+                    room -= 1
+                    self._take(request, now)
                 self._wake()
         except asyncio.CancelledError:
             if not self._stopping:
@@ -248,12 +256,12 @@ class Engine:
             self._input_closed = True
             self._wake_all()
 
-    def _take(self, request: Request) -> None:
+    def _take(self, request: Request, now: float) -> None:
         self.taken += 1
         if request.url is None:
             self._deliver(unsent(request, request.error or Error(ErrorKind.INTERNAL, "an entry without a URL")))
         else:
-            self._admit(first_job(request, request.url, self._clock()), 0.0)
+            self._admit(first_job(request, request.url, now), 0.0)
 
     def _admit(self, job: Job, due: float, *, behind: bool = False) -> None:
         """A job into the frontier, if it may go."""
@@ -323,49 +331,50 @@ class Engine:
             await self._outlet.room()
 
     async def _work(self, number: int) -> None:
-        slots, seats, tuner = self._slots, self._seats, self._tuner
-        # Since when it has been at it without a pause: what comes between two exchanges is part of what a reply takes.
-        since = 0.0
+        """
+        One job after the other. The permit is kept while there is another: what lies between two exchanges waits for
+        nobody.
+        """
+        slots, seats, outlet, tuner, clock = self._slots, self._seats, self._outlet, self._tuner, self._clock
+        exchange = self._client.exchange
         try:
             while True:
                 if number >= seats.limit:
                     # It may have been woken for something that it leaves to others.
                     self._wake()
                     await seats.wait(number)
-                    since = 0.0
+                job = None
+                # Since when it has been at it without a pause: what comes between two exchanges is part of what a reply
+                # takes.
+                since = 0.0
                 async with slots:
-                    job = self._next()
-                    if job is not None:
+                    while number < seats.limit:
+                        job = self._next()
+                        if job is None:
+                            break
                         self.in_flight += 1
-                        began = self._clock()
+                        began = clock()
                         try:
-                            hop = await self._exchange(job)
+                            hop = await exchange(job)
+                        except Exception as exc:  # noqa: BLE001 - one job's trouble with our own bug is not the others'
+                            hop = _bug(job, exc)
                         finally:
                             self.in_flight -= 1
-                if job is not None:
-                    since = self._settle(job, hop, began, since or began)
-                    # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
-                    del hop
-                    if self._outlet.full():
-                        if tuner is not None:
-                            tuner.starved()
-                        await self._outlet.room()
-                        since = 0.0
-                elif await self._rest():
-                    since = 0.0
-                else:
-                    return
+                        since = self._settle(job, hop, began, since or began)
+                        # Kept until the next hop is whole, its body would be one beyond the budget, in each slot.
+                        del hop
+                        if outlet.full():
+                            break
+                if job is None:
+                    if not await self._rest():
+                        return
+                elif outlet.full():
+                    if tuner is not None:
+                        tuner.starved()
+                    await outlet.room()
         except asyncio.CancelledError:
             if not self._aborted:
                 raise
-
-    async def _exchange(self, job: Job) -> Hop:
-        try:
-            return await self._client.exchange(job)
-        except Exception as exc:
-            log.debug("while fetching %s", job.url, exc_info=exc)
-            error = Error(ErrorKind.INTERNAL, f"a bug of ours: {type(exc).__name__}: {exc}")
-            return Hop(job.url, job.method, None, error, 0.0, 0.0)
 
     def _next(self) -> Job | None:
         """The next job that is due now."""
@@ -433,13 +442,22 @@ class Engine:
             self._rule(outage.failed(Ended(job, hop, news, now - began), now), now)
         else:
             mute = news is NOTHING or (hop.error is not None and hop.error.kind in SILENT)
-            ruling = outage.aside(job) if mute else outage.through(job.host, now, now - began)
+            ruling = outage.aside(job) if mute else outage.through(job.url.origin.host, now, now - began)
             if ruling is not NO_RULING:
                 self._rule(ruling, now)
             self._conclude(job, hop, news, now - began, now)
-        if not self._room.is_set() and self._frontier.room() >= self._refill:
-            self._room.set()
+        self._freed += 1
+        if self._freed >= self._refill:
+            self._make_room()
         return now
+
+    def _make_room(self) -> None:
+        """Ask the source for more, if it waits for places and enough are free."""
+        if not self._room.is_set():
+            if self._frontier.room() < self._refill:
+                return
+            self._room.set()
+        self._freed = 0
 
     def _rule(self, ruling: Ruling, now: float) -> None:
         """Do as the outage says."""
@@ -460,7 +478,10 @@ class Engine:
         outcome = self._policy.decide(job, hop)
         self._frontier.done(job, now, elapsed, news)
         if isinstance(outcome, Result):
-            self._finish(outcome)
+            if self._robots is None:
+                self._deliver(outcome)
+            else:
+                self._finish(outcome)
         else:
             held = hop.held
             if held:
@@ -531,3 +552,11 @@ class Engine:
     def _move(self, limit: int) -> None:
         self._seats.move(limit)
         self._client.slots = limit
+
+
+def _bug(job: Job, exc: Exception) -> Hop:
+    """The hop of an exchange that raised, which none does."""
+    log.debug("while fetching %s", job.url, exc_info=exc)
+    return Hop(
+        job.url, job.method, None, Error(ErrorKind.INTERNAL, f"a bug of ours: {type(exc).__name__}: {exc}"), 0.0, 0.0
+    )

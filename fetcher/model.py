@@ -434,5 +434,7 @@ class Result(Struct, frozen=True, gc=False):
     @property
     def ok(self) -> bool:
         """Whether the final status is below 400 and the body arrived whole."""
-        status = self.status
-        return self.error is None and status is not None and status < 400
+        if self.error is not None or self.hop is None:
+            return False
+        status = self.hop.status
+        return status is not None and status < 400

@@ -57,6 +57,9 @@ OWN_REDIRECTS = 5
 NO_PART = frozenset({206, 416})
 """Statuses of a reply that does not go on where the part that is here ends (RFC 9110 14.4, 15.5.17)."""
 
+REFUSING = frozenset({429, 503})
+"""Statuses by which a host may say that it wants less."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 BODY_ONLY = frozenset({None, ErrorKind.INCOMPLETE, ErrorKind.DECODE, ErrorKind.TOO_LARGE})
@@ -182,11 +185,15 @@ class Policy:
         self._config = config
         self._hosts = hosts or Hosts(HostsConfig())
         self._terms = Terms(CURABLE if config.retry_on is None else set(config.retry_on) - _WORDS)
+        self._final = frozenset(status for status in range(200, 300) if (status, None) not in self._terms)
         self._chance = chance
         self._wall = wall
 
     def decide(self, job: Job, hop: Hop) -> Result | Again:
         """What comes after a hop: the entry's result, or the job again with the hop behind it."""
+        if hop.error is None and hop.status in self._final:
+            # Nearly all of nearly every run.
+            return Result(job.request, hop, None, job.hops, (*job.attempts, self._attempt(job, hop, None)))
         if job.part is not None and hop.part is None and hop.status in NO_PART:
             # The server had nothing to go on with: all of it is asked for again, which is no attempt of its own.
             return Again(self._once_more(job, hop))
@@ -213,7 +220,7 @@ class Policy:
         """What a hop says of its host."""
         error = hop.error
         if hop.status is not None:
-            told = self._told(hop)
+            told = self._told(hop) if hop.status in REFUSING else None
             if told is None:
                 return SERVED if error is None else REACHED
             seconds, _ = told
@@ -352,7 +359,7 @@ class Policy:
 
     def _told(self, hop: Hop) -> tuple[float | None, str] | None:
         """If a host wants less: the pause that it asks for in seconds, or None, and what that is called."""
-        if hop.status not in {429, 503}:
+        if hop.status not in REFUSING:
             return None
         seconds = self._retry_after(hop)
         if seconds is None:

@@ -206,8 +206,7 @@ class LocalRun:
 
     def full(self) -> bool:
         """Whether the writer is far behind."""
-        writer = self._writer
-        return writer.queued > QUEUE or writer.queued_bytes > self._queue_bytes
+        return self._writer.behind(QUEUE, self._queue_bytes)
 
     async def room(self) -> None:
         """Return when the writer has caught up, or will not any more."""

@@ -100,6 +100,10 @@ class Writer:
         """Bytes of the bodies of those."""
         return self._put_bytes - self._left_bytes
 
+    def behind(self, results: int, size: int) -> bool:
+        """Whether more `results` than that are queued, or `size` bytes of bodies."""
+        return self._put - self._left > results or self._put_bytes - self._left_bytes > size
+
     def put(self, result: Result) -> None:
         """Take a result in. Never blocks; for the thread of the loop only."""
         self._put += 1
