@@ -328,9 +328,11 @@ class Namer:
 
     def _numbered(self, folder: str, stem: str, ext: str | None) -> str:
         """The stem, with a number if it needs one, of a file's name that nobody else has from now on."""
-        # Of `.tar.gz` only the last part may also come by the type.
-        before, _, last = ("", "", ext) if ext is None else ext.rpartition(".")
-        last = f".{last}" if last else last
+        before, last = "", ext
+        if ext is not None:
+            # Of `.tar.gz` only the last part may also come by the type. An extension is one behind something only.
+            before, last = self._split(f"-{ext}")
+            before = before[1:]
         if self._take(f"{folder}{stem}{before}", last):
             return stem
         number = _number(lambda number: self._is_free(f"{folder}{stem}{number}{before}", last))
