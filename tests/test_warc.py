@@ -171,9 +171,9 @@ def test_files_have_what_went_over_the_wire(afetch: Afetch, site: Site, make_sit
     assert b"s3cret" not in blocks
     assert basic.encode() not in blocks
     shown = dict(site.log[0].headers) | dict.fromkeys(sent, "***")
-    lines = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
+    head = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
     target = site.log[0].target
-    assert of(records, site.url(target), "request").block.decode() == f"GET {target} HTTP/1.1\r\n{lines}\r\n"
+    assert of(records, site.url(target), "request").block.decode() == f"GET {target} HTTP/1.1\r\n{head}\r\n"
 
     # What came of each entry closes it.
     closing = {int(one.values["index"]): one for one in records if one.kind == "metadata"}
@@ -184,9 +184,8 @@ def test_files_have_what_went_over_the_wire(afetch: Afetch, site: Site, make_sit
         assert values["url"].replace("\\\\", "\\") == row["url"]
         assert values["ok"] == json.dumps(row["ok"])
         assert values.get("status") == (None if row["status"] is None else str(row["status"]))
-        assert (values.get("error"), values.get("message")) == (
-            (None, None) if row["error"] is None else (row["error"]["kind"], row["error"]["message"])
-        )
+        failure = row["error"] or {"kind": None, "message": None}
+        assert (values.get("error"), values.get("message")) == (failure["kind"], failure["message"])
         assert json.loads(values["extra"]) == row["extra"]
     refused, stray = (closing[list(urls).index(name)] for name in ("refused", "stray"))
     assert (refused["WARC-Target-URI"], stray.all("WARC-Target-URI")) == (urls["refused"], [])
@@ -607,7 +606,7 @@ def test_entries_are_those_that_were_written(
         entries = list(WarcPast(str(path), packed=packed).entries())
 
     assert entries == [
-        Entry(record.index, record.url, record.ok, record.status, record.error and record.error.kind)
+        Entry(record.index, record.url, record.ok, record.status, record.error.kind if record.error else None)
         for record in records
     ]
 

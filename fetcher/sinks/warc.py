@@ -12,10 +12,9 @@ import re
 import struct
 import time
 import zlib
-from base64 import b32encode
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha1
-from uuid import uuid4
+from random import getrandbits
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +38,10 @@ LEVEL = 6
 CODED_LEVEL = 1
 """Of gzip, for what comes in a content coding: there is little to gain but in the heads."""
 
+SMALL_BITS = 12
+SMALL_MEMORY = 5
+"""For records within that window: the same bytes for a seventh of the time, which a large one's emptiness takes."""
+
 MEMBER = struct.Struct("<4sIBBH2sHII")
 """
 Of a gzip member: RFC 1952 2.3, with the extra field `sl` of WARC 0.9: the member's size and that of what is in it.
@@ -54,6 +57,13 @@ _MOST = 2**32 - 1
 
 _LINES = re.compile(rb"(?<=\n)")
 _LENGTHS = frozenset({b"transfer-encoding", b"content-length"})
+# RFC 4648 6, two characters at a time.
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
+_SHIFTS = range(150, -1, -10)
+# Version and variant.
+_FIXED = 0xF << 76 | 0x3 << 62
+_RANDOM_UUID = 0x4 << 76 | 0x2 << 62
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\\]")
 _ENCODER = msgspec.json.Encoder()
 
@@ -199,7 +209,10 @@ def unescaped(text: str) -> str:
 
 
 def _new_id() -> str:
-    return f"<{uuid4().urn}>"
+    """A random UUID (RFC 9562 5.4), at a quarter of what `uuid` takes for one."""
+    number = getrandbits(128) & ~_FIXED | _RANDOM_UUID
+    text = f"{number:032x}"
+    return f"<urn:uuid:{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}>"
 
 
 def _digest(*parts: bytes) -> str:
@@ -207,7 +220,8 @@ def _digest(*parts: bytes) -> str:
     digest = sha1(usedforsecurity=False)
     for part in parts:
         digest.update(part)
-    return f"sha1:{b32encode(digest.digest()).decode()}"
+    number = int.from_bytes(digest.digest())
+    return "sha1:" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def _address(hop: Hop) -> list[tuple[str, str]]:
@@ -279,12 +293,16 @@ def _reply_head(capture: Capture, payload: bytes) -> bytes:
 
 def _member(pieces: Sequence[bytes], level: int) -> list[bytes]:
     """A gzip member of these pieces, in pieces itself."""
-    compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    checksum = size = 0
+    size = sum(map(len, pieces))
+    bits, memory = zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL
+    if size <= 1 << SMALL_BITS:
+        bits, memory = SMALL_BITS, SMALL_MEMORY
+        pieces = [b"".join(pieces)]
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -bits, memory)
+    checksum = 0
     packed = []
     for piece in pieces:
         checksum = zlib.crc32(piece, checksum)
-        size += len(piece)
         packed.append(compressor.compress(piece))
     packed.append(compressor.flush())
     packed.append(struct.pack("<II", checksum, size & _MOST))
