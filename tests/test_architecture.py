@@ -202,6 +202,7 @@ IDLE = (
     *("csv", "sqlite3", "pyarrow", "warcio", "charset_normalizer", "encodings.idna", "pydoc", "unittest"),
     *("fetcher.cli.help", "fetcher.cli.configfile", "fetcher.cli.explain", "fetcher.cli.demo", "fetcher.demo"),
     *("fetcher.sources.tabular", "fetcher.sources.jsonl", "fetcher.cache", "fetcher.sinks.sqlite"),
+    *("fetcher.sources.unique", "fetcher.saving.names", "fetcher.saving.files", "fetcher.client.tunnel"),
 )
 """What one plain URL has no use for."""
 

@@ -27,7 +27,6 @@ from fetcher.sinks.outputs import Outputs, open_outputs
 from fetcher.sources.ledger import Ledger
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
-from fetcher.sources.unique import Unique
 from fetcher.summary import Already, Facts, show
 from fetcher.terminal import counted, is_terminal, same_terminal
 from fetcher.verdict import Verdict
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from fetcher.cache import Cache
     from fetcher.journal import Journal
     from fetcher.saving.files import Saving
+    from fetcher.sources.unique import Unique
 
 STOPPING = {
     name: status
@@ -109,6 +109,8 @@ class Conductor:
                 if self._settings.save is not None:
                     source = self._save(source, goes_on=output.overwrite or output.resume)
                 if self._settings.unique:
+                    from fetcher.sources.unique import Unique
+
                     source = self._unique = Unique(source, None if ledger is None else ledger.let_go)
                 if self._journal is not None:
                     source = self._journal.remaining(source, opened.skipped)

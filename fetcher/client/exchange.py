@@ -33,7 +33,6 @@ from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
 from fetcher.client.throttle import Throttle
 from fetcher.client.tls import Trust
-from fetcher.client.tunnel import CREDENTIALS_WANTED, TunnelError, Way, unwelcome
 from fetcher.client.uploads import Upload, Uploads
 from fetcher.errors import ErrorKind
 from fetcher.hosts import Hosts
@@ -211,12 +210,19 @@ class Client:
         proxy = self._proxies.find(origin) if self._proxies is not None else None
         if proxy is None:
             return Target(origin, context)
+        # Only who has a proxy pays for it.
+        from fetcher.client.tunnel import Way
+
         outer = self._trust.context(proxy.host) if proxy.scheme == "https" else None
         return Target(origin, context, Way(proxy, origin, outer, context, self._config.sent_user_agent))
 
     def _proxy_refusal(self, job: Job, reply: Reply) -> Error | None:
         """What a reply is that only a proxy gives, and none of the host's: it asks for credentials."""
-        if reply.head is None or reply.head.status != CREDENTIALS_WANTED or self._proxies is None:
+        if self._proxies is None or reply.head is None:
+            return None
+        from fetcher.client.tunnel import CREDENTIALS_WANTED, unwelcome
+
+        if reply.head.status != CREDENTIALS_WANTED:
             return None
         proxy = self._proxies.find(job.url.origin)
         if proxy is None or not proxy.forwards(job.url.origin):
@@ -305,8 +311,11 @@ class Client:
         self._idle -= 1
 
     def _connect_error(self, hop: _Exchange, exc: Exception) -> Error:
-        if isinstance(exc, TunnelError):
-            return exc.error
+        if self._proxies is not None:
+            from fetcher.client.tunnel import TunnelError
+
+            if isinstance(exc, TunnelError):
+                return exc.error
         if isinstance(exc, TimeoutError):
             if perf_counter() >= hop.deadline - SHORTEST:
                 return Error(ErrorKind.TIMEOUT, f"no connection within {hop.timeout:g} s in all (--timeout)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetcher.errors import UsageError
-from fetcher.saving.names import NameTemplate
 
 DEFAULT_NAME = "{host}/{hash:2}/{stem}-{hash:10}{ext}"
 """At most 256 folders a host, and names that tell what they are: a million files of one host are 4,000 a folder."""
@@ -33,4 +32,7 @@ class SavingConfig:
             what = "remote_time" if self.remote_time else "name"
             raise UsageError(f"{what} without save: no file is made; give a folder with --save DIR")
         if self.save_name != DEFAULT_NAME:
+            # Only who names files pays for it.
+            from fetcher.saving.names import NameTemplate
+
             NameTemplate(self.save_name)
