@@ -728,6 +728,24 @@ def test_no_room_for_the_file_leaves_its_parts(tmp_path: Path, small: None) -> N
     assert indexes(path) == list(range(50))
 
 
+def test_a_body_that_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the output, before anybody has lost what came before."""
+    path = tmp_path / "out.parquet"
+    monkeypatch.setattr(parquet, "LONGEST", 10_000)
+    monkeypatch.setattr(parquet, "BATCH", 1)
+    output = Parquet(str(path))
+    output.begin()
+    fill(output, range(3))
+
+    with pytest.raises(SinkError, match="Parquet takes no body as large as that; bound them with --max-size"):
+        fill(output, range(3, 4), 10_000)
+    output.end(NEVER)
+    output.close()
+
+    assert entries(path) == [0, 1, 2]
+    assert output.written == 3
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is done, with what to do."""
     monkeypatch.setattr("fetcher.sinks.config.find_spec", lambda _name: None)

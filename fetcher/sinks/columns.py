@@ -132,12 +132,7 @@ class Columns:
         return size + sum(len(value) for values in record.headers.values() for value in values)
 
     def take(self) -> pa.RecordBatch:
-        """
-        All records since the last batch.
-
-        Raises:
-            pyarrow.ArrowException: A text is longer than Arrow has them, which is 2 GiB.
-        """
+        """All records since the last batch. Texts of one column have to be shorter than 2 GiB together."""
         return pa.RecordBatch.from_arrays([column.take() for column in self._columns], schema=self.schema)
 
 

@@ -31,6 +31,10 @@ DELAY = 0.4
 """Seconds that a record is held at most. The writer asks every half of a second."""
 
 
+LONGEST = 2_000_000_000
+"""Bytes of a record from which it is refused: Arrow and Parquet count those of a text in 32 bits."""
+
+
 class Parquet:
     """
     An `Output` that is a Parquet file.
@@ -81,6 +85,7 @@ class Parquet:
         self._since = 0.0
         self._begun = False
         self._failed = False
+        self._too_long = False
         self.written = 0
 
     def begin(self) -> None:
@@ -102,7 +107,9 @@ class Parquet:
         """Take a record in; how many bytes wait for `flush` now. A large body is held whole."""
         if not self._held:
             self._since = self._clock()
-        self._waiting += self._columns.add(record)
+        size = self._columns.add(record)
+        self._too_long = self._too_long or size >= LONGEST
+        self._waiting += size
         self._held += 1
         return self._waiting
 
@@ -143,6 +150,11 @@ class Parquet:
             return
         if held:
             with self._guarded():
+                if self._too_long:
+                    raise SinkError(
+                        f"{self._path}: Parquet takes no body as large as that; bound them with --max-size, or leave "
+                        "them out with --body none"
+                    )
                 batch = self._columns.take()
                 if self._spool is None:
                     self._spool = self._parts.spool(self._start, batch.schema)
@@ -176,8 +188,6 @@ class Parquet:
             raise SinkError(self._complaint(error)) from error
 
     def _complaint(self, error: Exception) -> str:
-        if isinstance(error, pa.ArrowCapacityError):
-            return f"{self._path}: Parquet takes no body as large as that; bound them with --max-size"
         if isinstance(error, SinkError):
             return str(error)
         said = sentence(self._path, error) if isinstance(error, OSError) else f"{self._path}: {error}"
