@@ -136,6 +136,23 @@ def test_rows_are_told_apart_by_what_is_sent(afetch: Afetch, site: Site) -> None
     assert len(site.log) == 3
 
 
+def test_a_run_that_goes_on_drops_the_same_ones(afetch: Afetch, site: Site) -> None:
+    """What repeats an entry that an earlier run has done is dropped as well, and the order is that of the input."""
+    pages = [site.page(f"page {number}") for number in range(4)]
+    urls = [pages[0], pages[1], pages[0], pages[2], pages[1], "nothing", pages[2], pages[3], pages[0], "nothing"]
+    (afetch.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    command = ("urls.txt", "--unique", "--ordered", "--resume", "-o", "out.jsonl")
+    first = afetch(*command, "--limit", "4")
+
+    done = afetch(*command)
+
+    records = [json.loads(line) for line in (afetch.folder / "out.jsonl").read_bytes().splitlines()]
+    assert [record["index"] for record in records] == [0, 1, 3, 5, 7, 9]
+    assert sorted(request.target for request in site.log) == ["/0", "/1", "/2", "/3"]
+    assert "repeats  1 entry dropped (--unique)" in first.stderr
+    assert "repeats  4 entries dropped (--unique)" in done.stderr
+
+
 def test_the_library_drops_them_as_well(site: Site) -> None:
     """`Settings(unique=True)` is the option."""
     first, second = site.page("a"), site.page("b")
