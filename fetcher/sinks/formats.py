@@ -155,7 +155,7 @@ def _table_past(left: Left, shape: Shape, delimiter: bytes, *, quotes: bool) -> 
     from fetcher.sinks.table import TableReading
     from fetcher.sinks.written import Written
 
-    return Written(left, lambda: TableReading(shape.fields or FLAT, delimiter, quotes=quotes))
+    return Written(left, lambda: TableReading(shape.fields or FLAT, delimiter, quotes=quotes, changes=shape.changes))
 
 
 def _csv_past(left: Left, shape: Shape) -> Past:

@@ -15,8 +15,8 @@ from fetcher.sinks.protocol import Said
 from fetcher.sinks.written import Rest
 
 _RECORD = re.compile(
-    rb'\{"url":"([^"\\]*)","index":(\d{1,18}),"ok":(?:(true)|false),"status":(?:(\d+)|null),'
-    rb'"error":(?:\{"kind":"([a-z-]+)"|null)'
+    rb'\{"url":"([^"\\]*)","index":(\d{1,18}),'
+    rb'("ok":(?:true|false),"status":(?:\d+|null),"error":(?:null|\{"kind":"[a-z-]+"))'
 )
 """How a whole record begins; a URL with escapes in it is read the slow way."""
 
@@ -70,6 +70,13 @@ class _Line(Struct):
 _DECODER = msgspec.json.Decoder(_Line)
 
 
+def _outcome(text: bytes) -> tuple[bool | None, int | None, str | None]:
+    """What the text between a record's index and its error's message says."""
+    whole = b'{"url":"","index":0,' + text + (b"" if text.endswith(b"null") else b"}") + b"}"
+    read = _DECODER.decode(whole)
+    return read.ok, read.status, None if read.error is None else read.error.kind
+
+
 class LinesReading:
     """
     Finds the records in JSON Lines.
@@ -83,6 +90,8 @@ class LinesReading:
         self._begins = b'{"%s":' % (names[0] if names else "url").encode()
         self._changes = changes
         self._rest = Rest()
+        # They are few.
+        self._outcomes: dict[bytes, tuple[bool | None, int | None, str | None]] = {}
         self.ends: array[int] = array("q")
         self.first = 0
 
@@ -96,20 +105,16 @@ class LinesReading:
         entries = []
         ends, find = self.ends, whole.find
         match = None if self._changes else _RECORD.match
+        outcomes = self._outcomes
         start = 0
         while (end := find(b"\n", start)) >= 0:
             found = match(whole, start, end) if match is not None else None
             if found is not None and whole[end - 1] == _CLOSED:
-                url, index, ok, status, kind = found.groups()
-                entries.append(
-                    Entry(
-                        int(index),
-                        url.decode("utf-8", "replace"),
-                        ok is not None,
-                        None if status is None else int(status),
-                        None if kind is None else kind.decode(),
-                    )
-                )
+                url, index, outcome = found.groups()
+                told = outcomes.get(outcome)
+                if told is None:
+                    told = outcomes[outcome] = _outcome(outcome)
+                entries.append(Entry(int(index), url.decode("utf-8", "replace"), *told))
                 ends.append(begin + end + 1)
             elif whole[start:end].strip():
                 entries.append(self._odd(whole[start:end]))

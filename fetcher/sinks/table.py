@@ -20,7 +20,8 @@ from fetcher.sinks.written import Rest
 
 _QUOTED = re.compile('[",\r\n]')
 _ESCAPED = re.compile("[\t\n\r\\\\]")
-_WANTED = ("index", "url", "ok", "status", "error.kind", "error", "change")
+_WANTED = ("index", "url", "ok", "status", "error.kind", "error")
+_OUTCOMES = 1_000
 _CELL = re.compile(rb'"([^"]*(?:""[^"]*)*)"(?:,|$)|([^,"]*)(?:,|$)')
 _UNESCAPED = re.compile(r"\\([tnr\\])")
 _MEANT = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
@@ -84,15 +85,20 @@ class TableReading:
     Args:
         names: The columns that it must have.
         quotes: Cells may be in quotes, with lines' ends in them; otherwise they have escapes.
+        changes: `change` is wanted, too.
     """
 
-    def __init__(self, names: tuple[str, ...], delimiter: bytes, *, quotes: bool) -> None:
+    def __init__(self, names: tuple[str, ...], delimiter: bytes, *, quotes: bool, changes: bool = False) -> None:
         self._names = names
         self._delimiter = delimiter
         self._quotes = quotes
         self._head = delimiter.join(name.encode() for name in names) if not quotes else _head(names)
-        self._places = {name: names.index(name) if name in names else None for name in _WANTED}
-        self._last = max(place for place in self._places.values() if place is not None)
+        wanted = (*_WANTED, "change") if changes else _WANTED
+        self._places = {name: names.index(name) for name in wanted if name in names}
+        self._last = max(self._places.values())
+        self._index, self._url = self._places.pop("index"), self._places.pop("url")
+        # They are few, unless messages are among them.
+        self._outcomes: dict[tuple[bytes, ...], tuple[bool | None, int | None, str | None, str | None]] = {}
         self._rest = Rest()
         # Of the row at hand: up to where its quotes were counted, and whether one is open there.
         self._counted = 0
@@ -112,11 +118,12 @@ class TableReading:
         while (end := whole.find(b"\n", counted)) >= 0:
             quoted = False
             if self._quotes:
-                self._open ^= bool(whole.count(b'"', counted, end) & 1)
+                quotes = whole.count(b'"', counted, end)
+                quoted = quotes > 0 or counted > start
+                self._open ^= bool(quotes & 1)
                 counted = end + 1
                 if self._open:
                     continue
-                quoted = whole.find(b'"', start, end) >= 0
             row = whole[start:end]
             start = counted = end + 1
             if not self.first:
@@ -141,21 +148,30 @@ class TableReading:
 
     def _entry(self, row: bytes, quoted: bool) -> Entry:
         cells = self._quoted(row) if quoted else row.split(self._delimiter, self._last + 1)
-        index, url, ok, status, kind, error, change = (
-            "" if place is None or place >= len(cells) else cells[place].decode("utf-8", "replace")
-            for place in self._places.values()
-        )
-        if not self._quotes and "\\" in url:
-            url = _UNESCAPED.sub(lambda match: _MEANT[match[1]], url)
-        known = None if self._places["ok"] is None else ok == "true"
         try:
-            if error:
-                kind = msgspec.json.decode(error, type=dict[str, str])["kind"]
-            return Entry(int(index), url, known, int(status) if status else None, kind or None, change or None)
-        except (ValueError, KeyError, msgspec.DecodeError) as wrong:
+            outcome = tuple([cells[place] for place in self._places.values()])
+            told = self._outcomes.get(outcome)
+            if told is None:
+                if len(self._outcomes) > _OUTCOMES:
+                    self._outcomes.clear()
+                told = self._outcomes[outcome] = self._outcome(outcome)
+            url = cells[self._url].decode()
+            if not self._quotes and "\\" in url:
+                url = _UNESCAPED.sub(lambda match: _MEANT[match[1]], url)
+            return Entry(int(cells[self._index]), url, *told)
+        except (ValueError, LookupError, msgspec.DecodeError) as wrong:
             raise ValueError(
                 f"what comes behind its first {len(self.ends):,} records is no record of afetch's"
             ) from wrong
+
+    def _outcome(self, cells: tuple[bytes, ...]) -> tuple[bool | None, int | None, str | None, str | None]:
+        """What the cells say that are neither index nor url."""
+        texts = dict(zip(self._places, (cell.decode() for cell in cells), strict=True))
+        kind = texts.get("error.kind")
+        if texts.get("error"):
+            kind = msgspec.json.decode(texts["error"], type=dict[str, str])["kind"]
+        ok, status = texts.get("ok"), texts.get("status")
+        return None if ok is None else ok == "true", int(status) if status else None, kind or None, texts.get("change")
 
     def _quoted(self, row: bytes) -> list[bytes]:
         cells: list[bytes] = []
