@@ -34,15 +34,16 @@ JOURNALS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz", ".tsv.zst", 
 BEAT = 0.02
 """Seconds between two beats of the clock."""
 
-SLACK = 2.0
-"""Seconds, by that clock, after which a reply must be in the journal. What is promised is one."""
+SLACK = 5.0
+"""Seconds, by that clock, after which a reply must be in the journal. One is promised; but a machine may be busy."""
 
 LINGERING = 60.0
 """Seconds after which a run hangs."""
 
 MALFORMED = "http://[malformed"
 
-_THERE = re.compile(r"([\d,]+) (?:were|was) (?:there|done) already")
+_THERE = re.compile(r"^ *already +([\d,]+) records? there", re.MULTILINE)
+_AGAIN = re.compile(r"([\d,]+) entr(?:y|ies) to fetch again")
 
 
 class Clock:
@@ -66,12 +67,14 @@ class Blow(Struct, frozen=True):
         request: With the so-manieth request that arrives.
         step: At the so-manieth thing that it does to a file, with `share` of a write done.
         delay: Seconds behind that request; or, where there is neither, behind the start.
+        settled: That request and those behind it get no reply, and the journal is waited for: it must have all others.
     """
 
     request: int | None = None
     step: int | None = None
     share: float = 0.0
     delay: float = 0.0
+    settled: bool = False
 
 
 class Page(Struct, frozen=True):
@@ -102,9 +105,9 @@ class Life:
     Args:
         outputs: Names of files, and `SAVE`.
         seed: Of everything that is chosen: bodies, delays.
-        pace: Seconds that a reply takes at most.
         failing: Share of the pages that are missing, at their first visit.
         mended: Missing pages are there at a later visit.
+        pace: Seconds that a reply takes at most; it is chosen if it is not said.
     """
 
     def __init__(
@@ -115,9 +118,9 @@ class Life:
         outputs: tuple[str, ...],
         seed: int,
         *,
-        pace: float = 0.0,
         failing: float = 0.05,
         mended: bool = False,
+        pace: float | None = None,
     ) -> None:
         folder.mkdir()
         self.folder = folder
@@ -128,12 +131,13 @@ class Life:
         self.asked: list[list[Asked]] = []
         self.clock = Clock()
         self._nursery = nursery
-        self._pace = pace
+        self._pace = self.random.choice([0.0, 0.01, 0.03]) if pace is None else pace
         self._failing = failing
         self._mended = mended
         self._pages: dict[str, Page] = {}
         self._visits: Counter[str] = Counter()
         self._struck = asyncio.Event()
+        self._dead = asyncio.Event()
         self._blow = Blow()
         self._base = site.answer(self._answer, f"/life-{folder.name}")
         (folder / "urls.txt").touch()
@@ -145,17 +149,14 @@ class Life:
 
     @property
     def journal(self) -> Path:
-        """The output that says what is done."""
-        for name in self.outputs:
-            if name.endswith(JOURNALS):
-                return self.folder / name
-        return self.folder / (self.outputs[0] + SIDE)
+        """The output that says what is done: a database if there is one, else the first that can."""
+        able = [name for name in self.outputs if name.endswith(JOURNALS)]
+        return self.folder / min(able, key=lambda name: name != "out.sqlite", default=self.outputs[0] + SIDE)
 
     @property
-    def failed(self) -> set[str]:
-        """URLs that were sent and whose last record, in the journal, is that of a failure."""
-        last = {row.index: row for row in self.known}
-        return {row.url for row in last.values() if not row.ok and row.url != MALFORMED}
+    def last(self) -> dict[int, Row]:
+        """The last of those records of each index."""
+        return {row.index: row for row in self.known}
 
     def grow(self, count: int) -> None:
         """More entries, at the list's end; also some that are malformed, or there already, and lines that are none."""
@@ -182,6 +183,7 @@ class Life:
         known = self.known
         self._blow = blow or Blow()
         self._struck.clear()
+        self._dead.clear()
         self.asked.append([])
         said = self.folder / "said.txt"
         said.unlink(missing_ok=True)
@@ -190,10 +192,11 @@ class Life:
             command, str(self.folder), str(said), cold, file_size, step=self._blow.step, share=self._blow.share
         )
         child = await self._nursery.start(order)
-        strike = asyncio.create_task(self._strike(blow, child.kill))
+        strike = asyncio.create_task(self._strike(blow, len(known), child.kill))
         try:
             status = await asyncio.wait_for(child.wait(), LINGERING)
         finally:
+            self._dead.set()
             strike.cancel()
             child.kill()
         self.story.append(f"{' '.join(args)}: {blow or 'left alone'}: status {status}, {len(self.asked[-1])} asked")
@@ -253,27 +256,31 @@ class Life:
         asked = Asked(url, page.status(self._visits[url]))
         self._visits[url] += 1
         self.asked[run].append(asked)
-        if len(self.asked[-1]) == self._blow.request:
+        if len(self.asked[run]) == self._blow.request:
             self._struck.set()
+        if self._struck.is_set() and self._blow.settled:
+            await self._dead.wait()
         if page.delay:
             await asyncio.sleep(page.delay)
         fields = [("Content-Length", str(len(page.body))), ("Content-Type", page.kind)]
         await wire.send(head(asked.status, fields) + page.body)
         asked.answered = self.clock.now
 
-    async def _strike(self, blow: Blow | None, kill: Callable[[], None]) -> None:
+    async def _strike(self, blow: Blow | None, there: int, kill: Callable[[], None]) -> None:
         if blow is None or blow.step is not None:
             return
+        expected = there + (blow.request or 1) - 1
         if blow.request is not None:
             await self._struck.wait()
         if blow.delay:
             await asyncio.sleep(blow.delay)
+        while blow.settled and len(self.known) < expected:
+            await asyncio.sleep(BEAT)
         kill()
 
     def _check_asked(self, known: list[Row], retried: bool) -> None:
         """Nothing is asked for that was done: what is in the journal, whole, before the run."""
-        last = {row.index: row for row in known}
-        done = {index for index, row in last.items() if row.ok or not retried}
+        done = {row.index for row in {row.index: row for row in known}.values() if row.ok or not retried}
         missing = Counter(url for index, url in enumerate(self.entries) if index not in done)
         asked = Counter(request.url for request in self.asked[-1])
         assert asked <= missing, f"asked for again: {asked - missing}"
@@ -286,11 +293,10 @@ class Life:
                 assert known[asked.url], f"{asked.url}: answered {self.clock.now - asked.answered} s ago, and lost"
 
     def _check_said(self, known: list[Row], said: str) -> None:
-        """The summary says how many were there already."""
-        if known:
-            found = _THERE.search(said)
-            assert found is not None, f"the summary does not say how many were there: {said}"
-            assert int(found[1].replace(",", "")) == len({row.index for row in known}), said
+        """The summary says how many were there already, and how many of them are fetched again."""
+        there, again = _THERE.search(said), _AGAIN.search(said)
+        counted = sum(int(found[1].replace(",", "")) for found in (there, again) if found is not None)
+        assert counted == len({row.index for row in known}), f"{len(known)} records were there: {said}"
 
     def _check_rows(self, rows: list[Row], name: str) -> None:
         counts = Counter(row.index for row in rows)

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -40,7 +41,9 @@ IMPORTED = (
     "fetcher.cli.launch",
     "fetcher.cli.explain",
     "fetcher.engine",
+    "fetcher.saving.files",
     "fetcher.sinks.jsonl",
+    "fetcher.sinks.parquet",
     "fetcher.sinks.sqlite",
     "fetcher.sinks.table",
     "rich.console",
@@ -134,7 +137,9 @@ class Nursery:
 def serve(listener: socket.socket) -> None:
     """Fork what is asked for, until whoever started us closes our standard input."""
     for name in IMPORTED:
-        importlib.import_module(name)
+        # Some need what is not installed everywhere.
+        with suppress(ImportError):
+            importlib.import_module(name)
     # Nobody waits for those who attend.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
@@ -166,10 +171,11 @@ def _attend(connection: socket.socket) -> NoReturn:
             watched = [alive]
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     # Killed, it may be nobody's any more.
-    try:
+    with suppress(OSError):
         connection.sendall(f"{status}\n".encode())
-    except OSError:
-        os._exit(1)
+        # A command to kill it may be on its way yet.
+        while connection.recv(64):
+            pass
     os._exit(0)
 
 
