@@ -31,7 +31,7 @@ class HeadError(Exception):
     """What was received is no head of an HTTP/1 reply; the text says why."""
 
 
-class Head(Struct):
+class Head(Struct, gc=False):
     """
     Attributes:
         version: `1.0` or `1.1`.
@@ -89,17 +89,20 @@ def read_head(parser: Any, raw: bytes) -> Head:
     if parser is None:
         return _read_leniently(raw)
     try:
-        [(message, _)], *_ = parser.feed_data(raw)
+        messages, _, _ = parser.feed_data(raw)
     except (HttpProcessingError, ValueError):
         return _read_leniently(raw)
-    version = message.version
-    if version[0] != 1 or version[1] > 1 or message.code < 100:
+    if len(messages) != 1:
+        return _read_leniently(raw)
+    message = messages[0][0]
+    code, (major, minor) = message.code, message.version
+    if major != 1 or minor > 1 or code < 100:
         return _read_leniently(raw)
     headers = message.raw_headers
     wanted = _framing_headers(headers)
-    close = message.should_close or message.code == 101
-    endless = close and _LENGTHS.isdisjoint(wanted) and message.code != 101 and _stays(version[1], headers)
-    return Head(message.code, "1.1" if version[1] else "1.0", headers, close, wanted, endless)
+    close = message.should_close or code == 101
+    endless = close and _LENGTHS.isdisjoint(wanted) and code != 101 and _stays(minor, headers)
+    return Head(code, "1.1" if minor else "1.0", headers, close, wanted, endless)
 
 
 def _stays(minor: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -24,9 +24,11 @@ from fetcher.client.capture import Tape
 from fetcher.client.codings import BombError, CodingError, Decoder, decoder_for
 from fetcher.client.foundation import ResponseHandler, head_parser
 from fetcher.client.framing import (
+    BODILESS,
     Chunked,
     Framing,
     FramingError,
+    Length,
     NoBody,
     Skipped,
     framing_for,
@@ -45,6 +47,9 @@ MAX_HEAD = 1024 * 1024
 
 MAX_INTERIM = 1_000
 """Interim replies (1xx) before the real one; curl reads them as long as they come."""
+
+WHOLE = Length(0)
+"""The framing of a body that came with its head: it is whole, and keeps the connection."""
 
 NO_ROOM, TOO_FAST, STALLED = 1, 2, 4
 """Reasons for not reading: the budget's, the throttle's, a disk's. We read when there is none."""
@@ -169,41 +174,29 @@ class Reply:
         keeping: Sees to a body that goes to a file; given before anything arrives.
     """
 
-    __slots__ = (
-        "_budget",
-        "_clip",
-        "_counted",
-        "_decoder",
-        "_distrusted",
-        "_first",
-        "_framing",
-        "_limit",
-        "_loop",
-        "_method",
-        "_pending",
-        "_pieces",
-        "_ratio",
-        "_reasons",
-        "_skip",
-        "_then",
-        "_throttle",
-        "_undecoded",
-        "_wire",
-        "body",
-        "done",
-        "error",
-        "first_at",
-        "head",
-        "interim",
-        "keeping",
-        "last_at",
-        "paused_at",
-        "paused_for",
-        "received",
-        "size",
-        "tape",
-        "wire_size",
-    )
+    # Most of these stay as they are for most replies, and are not set for each.
+    body: bytes | None = None
+    error: Error | None = None
+    first_at: float | None = None
+    head: Head | None = None
+    interim = 0
+    keeping: Keeping | None = None
+    paused_at: float | None = None
+    paused_for = 0.0
+    received = 0
+    size = 0
+    tape: Tape | None = None
+    wire_size = 0
+    _counted = 0
+    _decoder: Decoder | None = None
+    _distrusted = False
+    _first: bytes | None = None
+    _framing: Framing | None = None
+    _pending = b""
+    _pieces: BytesIO | None = None
+    _reasons = 0
+    # What is to be done behind the last of what is not decoded.
+    _then: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -227,31 +220,10 @@ class Reply:
         self._budget = budget
         self._loop = loop
         self._throttle = throttle
-        self._reasons = 0
-        self._pending = b""
-        self._distrusted = False
-        self._framing: Framing | None = None
-        self._decoder: Decoder | None = None
-        # The pieces of what arrived, made when they are asked for; and what is to be done behind the last of them.
+        # The pieces of what arrived, made when they are asked for.
         self._undecoded: deque[Iterator[bytes]] = deque()
-        self._then: Callable[[], None] | None = None
-        self._counted = 0
-        self._first: bytes | None = None
-        self._pieces: BytesIO | None = None
-        self.body: bytes | None = None
         self.done: asyncio.Future[None] = loop.create_future()
-        self.head: Head | None = None
-        self.error: Error | None = None
-        self.size = 0
-        self.wire_size = 0
-        self.received = 0
-        self.interim = 0
-        self.tape: Tape | None = None
-        self.keeping: Keeping | None = None
-        self.first_at: float | None = None
         self.last_at = perf_counter()
-        self.paused_at: float | None = None
-        self.paused_for = 0.0
 
     @property
     def keeps(self) -> bool:
@@ -470,6 +442,8 @@ class Reply:
         self._pending = b""
         self.head = head
         head.close = head.close or self._distrusted
+        if self._take_whole(head, data):
+            return b""
         framing = framing_for(self._method, head)
         if head.endless and isinstance(framing, NoBody):
             head.close = self._distrusted
@@ -488,6 +462,28 @@ class Reply:
             self.size = self.keeping.begin(head, coded=self._decoder is not None)
         self._framing = framing
         return data
+
+    def _take_whole(self, head: Head, data: bytes) -> bool:
+        """
+        Whether that was all: a body of the length that was named, which came with its head. Most small replies are.
+
+        Whatever is the least bit special is not taken, and read step by step.
+        """
+        wanted = head.wanted
+        if self._method != "GET" or len(wanted) != 1 or head.status in BODILESS or self._skip:
+            return False
+        size = len(data)
+        if wanted.get(b"content-length") != [b"%d" % size] or (self._limit and size > self._limit):
+            return False
+        if self.keeping is not None or self.tape is not None:
+            return False
+        self._framing = WHOLE
+        self._first = data
+        self.size = self.wire_size = self._counted = size
+        self._budget.take(size, self)
+        if not self.done.done():
+            self.done.set_result(None)
+        return True
 
     def _read_body(self, framing: Framing, data: bytes) -> None:
         if data:
