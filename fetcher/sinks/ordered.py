@@ -17,6 +17,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from tempfile import TemporaryFile
 from time import monotonic
 
+from msgspec import Raw
+from msgspec.structs import replace
+
 from fetcher.errors import SinkError
 from fetcher.model import Request, Result
 from fetcher.sinks.files import sentence
@@ -31,9 +34,9 @@ SEGMENT = 64 * 1024 * 1024
 LOOK = 0.02
 """Seconds between two looks at whether there is room."""
 
-# What a result takes without its body and headers, and what a header takes beside its bytes.
+# What a result takes without its body and headers, and what a header or a column takes beside its bytes.
 _RESULT = 1_500
-_HEADER = 150
+_FIELD = 150
 
 
 class Order:
@@ -85,8 +88,12 @@ class Order:
         Raises:
             SinkError: There is no room for it in a file; it is held in memory, with all that follow.
         """
+        request = result.request
+        index = request.index
+        if request.body is not None:
+            # It was sent, and a row may have a large one of its own.
+            result = replace(result, request=replace(request, body=None))
         size = _size(result)
-        index = result.request.index
         # The next one is gone at once.
         if self._in_memory + size <= self._memory or (self._coming and index == self._coming[0]):
             self._hold(index, result, size)
@@ -275,7 +282,13 @@ def _size(result: Result) -> int:
     """About how many bytes it takes."""
     size = _RESULT
     for hop in result.redirects if result.hop is None else (result.hop, *result.redirects):
-        size += _RESULT + hop.held
+        size += _RESULT
+        if hop.body is not None:
+            size += len(hop.body)
+        if hop.capture is not None and hop.capture.payload is not None:
+            size += len(hop.capture.payload)
         for name, value in hop.headers:
-            size += _HEADER + len(name) + len(value)
+            size += _FIELD + len(name) + len(value)
+    for value in (result.request.extra or {}).values():
+        size += _FIELD + (len(value) if isinstance(value, str) else len(bytes(value)) if isinstance(value, Raw) else 0)
     return size
