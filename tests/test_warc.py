@@ -171,9 +171,9 @@ def test_files_have_what_went_over_the_wire(afetch: Afetch, site: Site, make_sit
     assert b"s3cret" not in blocks
     assert basic.encode() not in blocks
     shown = dict(site.log[0].headers) | dict.fromkeys(sent, "***")
-    head = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
+    fields = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
     target = site.log[0].target
-    assert of(records, site.url(target), "request").block.decode() == f"GET {target} HTTP/1.1\r\n{head}\r\n"
+    assert of(records, site.url(target), "request").block.decode() == f"GET {target} HTTP/1.1\r\n{fields}\r\n"
 
     # What came of each entry closes it.
     closing = {int(one.values["index"]): one for one in records if one.kind == "metadata"}
@@ -661,7 +661,7 @@ def test_a_file_goes_on_behind_what_is_kept(tmp_path: Path, packed: bool) -> Non
     [
         b"WARC/1.1\r\nWARC-Type: warcinfo\r\nContent-Length: 15\r\n\r\nsoftware: other\r\n\r\n",
         b"something else altogether" * 1_000,
-        b"\x1f\x8b\x08\x04" + bytes(9_000),
+        b"\x1f\x8b\x08\x05" + bytes(9_000),
     ],
 )
 def test_nothing_is_cut_off_somebody_elses_file(tmp_path: Path, packed: bool, data: bytes) -> None:

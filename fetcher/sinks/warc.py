@@ -50,6 +50,9 @@ Whoever knows it skips records without reading them, and all others ignore it.
 """
 
 MAGIC = b"\x1f\x8b\x08\x04"
+TEXT_MAGIC = b"\x1f\x8b\x08\x05"
+"""With an extra field; the second says as well that it is text, as of records that we have made up."""
+
 SKIP_LENGTHS = b"sl"
 _UNKNOWN_SYSTEM = 255
 _PLAIN_HEAD = b"\x1f\x8b\x08\0" + b"\0" * 5 + bytes([_UNKNOWN_SYSTEM])
@@ -186,7 +189,7 @@ class Warc:
         ]
         head = VERSION + "\r\n".join(lines).encode() + b"\r\n\r\n"
         pieces = [head, *block, b"\r\n\r\n"]
-        return _member(pieces, level) if self._packed else pieces
+        return _member(pieces, level, text=content_type == FIELDS) if self._packed else pieces
 
 
 class _Large:
@@ -291,7 +294,7 @@ def _reply_head(capture: Capture, payload: bytes) -> bytes:
     return b"".join(lines)
 
 
-def _member(pieces: Sequence[bytes], level: int) -> list[bytes]:
+def _member(pieces: Sequence[bytes], level: int, *, text: bool) -> list[bytes]:
     """A gzip member of these pieces, in pieces itself."""
     size = sum(map(len, pieces))
     bits, memory = zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL
@@ -309,4 +312,5 @@ def _member(pieces: Sequence[bytes], level: int) -> list[bytes]:
     whole = MEMBER.size + sum(map(len, packed))
     if max(whole, size) > _MOST:
         return [_PLAIN_HEAD, *packed]
-    return [MEMBER.pack(MAGIC, 0, 0, _UNKNOWN_SYSTEM, 12, SKIP_LENGTHS, 8, whole, size), *packed]
+    magic = TEXT_MAGIC if text else MAGIC
+    return [MEMBER.pack(magic, 0, 0, _UNKNOWN_SYSTEM, 12, SKIP_LENGTHS, 8, whole, size), *packed]

@@ -1,8 +1,8 @@
 """
 Owns what an earlier run left in a WARC file: the entries that are whole.
 
-An entry is whole when the `metadata` record that closes it is. Blocks are skipped by their length, compressed records
-by the length that their gzip member tells: what is read are heads, and not what was fetched.
+An entry is whole when the `metadata` record that closes it is. What was fetched is skipped by its length; of compressed
+records those that are text are unpacked, and the others skipped by the length that their gzip member tells.
 """
 
 from __future__ import annotations
@@ -20,18 +20,25 @@ from msgspec import Struct
 from fetcher.errors import SinkError
 from fetcher.sinks.files import sentence
 from fetcher.sinks.past import Entry
-from fetcher.sinks.warc import MAGIC, MEMBER, SKIP_LENGTHS, VERSION, unescaped
+from fetcher.sinks.warc import MAGIC, MEMBER, SKIP_LENGTHS, TEXT_MAGIC, VERSION, unescaped
 
 HEAD = 4_096
-"""Bytes that are read for the head of a record; almost all are shorter."""
+"""Bytes in which the head of a record is looked for first; almost all are shorter."""
 
 LONGEST_HEAD = 1024 * 1024
-PIECE = 1024 * 1024
+
+BLOCK = 256 * 1024
+"""Bytes of one read. Small records are read through, which costs less than a call for each; large ones are skipped."""
 
 _BEGIN = VERSION + b"WARC-Type: "
 _INFO = _BEGIN + b"warcinfo\r\n"
 _END = _BEGIN + b"metadata\r\n"
-_LENGTH = re.compile(rb"\r\nContent-Length: (\d{1,18})\r\n")
+_LENGTH = b"\r\nContent-Length: "
+_OUTCOME = re.compile(
+    rb"\r\n\r\nindex: (\d{1,18})\r\nurl: ([^\r]*)\r\nok: (true|false)\r\n"
+    rb"(?:status: (\d{3})\r\n)?(?:error: ([a-z-]+)\r\n)?"
+)
+_CHANGE = re.compile(rb"\r\nchange: ([a-z]+)\r\n")
 _SOFTWARE = b"software: afetch/"
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -42,11 +49,41 @@ class _Found(Struct, frozen=True, gc=False):
 
     Attributes:
         end: Where the next one begins.
-        text: All of it, where it is one that is read; else its beginning.
+        text: All of it, where it is one that is read.
     """
 
     end: int
-    text: bytes
+    text: bytes = b""
+
+
+class _Window:
+    """
+    A part of a file that is in memory.
+
+    Attributes:
+        size: The file's.
+        data: The part.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._start = 0
+        self.size = os.fstat(descriptor).st_size
+        self.data = b""
+
+    def reach(self, place: int, length: int) -> int:
+        """Where in `data` a place of the file is, with `length` bytes behind it if the file has them."""
+        offset = place - self._start
+        if offset < 0 or offset + min(length, self.size - place) > len(self.data):
+            self.data = os.pread(self._descriptor, max(length, BLOCK), place)
+            self._start = place
+            offset = 0
+        return offset
+
+    def take(self, place: int, length: int) -> bytes:
+        """So many bytes from a place on."""
+        offset = self.reach(place, length)
+        return self.data[offset : offset + length]
 
 
 class WarcPast:
@@ -59,8 +96,8 @@ class WarcPast:
 
     def __init__(self, path: str, *, packed: bool) -> None:
         self._path = path
-        self._find: Callable[[int, int, int], _Found | None] = _find_packed if packed else _find_plain
-        self._first = MAGIC if packed else _INFO
+        self._find: Callable[[_Window, int], _Found | None] = _find_packed if packed else _find_plain
+        self._first = TEXT_MAGIC if packed else _INFO
 
     def entries(self) -> Iterator[Entry]:
         """What there is whole, in the order in which it was written."""
@@ -83,30 +120,28 @@ class WarcPast:
                 descriptor = os.open(self._path, os.O_RDONLY)
             except FileNotFoundError:
                 return
-        try:
-            with self._told():
-                size = os.fstat(descriptor).st_size
-                self._check(descriptor, size)
-            place = 0
-            while place < size:
-                with self._told():
-                    found = self._find(descriptor, place, size)
-                if found is None:
-                    return
-                place = found.end
-                if found.text.startswith(_END):
-                    entry = _entry(found.text)
-                    if entry is not None:
-                        yield entry, place
-        finally:
-            os.close(descriptor)
+            try:
+                window = _Window(descriptor)
+                self._check(window)
+                place = 0
+                while place < window.size:
+                    found = self._find(window, place)
+                    if found is None:
+                        return
+                    place = found.end
+                    if found.text.startswith(_END):
+                        entry = _entry(found.text)
+                        if entry is not None:
+                            yield entry, place
+            finally:
+                os.close(descriptor)
 
-    def _check(self, descriptor: int, size: int) -> None:
+    def _check(self, window: _Window) -> None:
         """A file that begins otherwise is somebody else's, and nothing is to be cut off it."""
-        begin = os.pread(descriptor, len(self._first), 0)
-        found = self._find(descriptor, 0, size) if self._first.startswith(begin) else None
+        begins = self._first.startswith(window.take(0, len(self._first)))
+        found = self._find(window, 0) if begins else None
         # A kill within the first record leaves less than that.
-        ours = self._first.startswith(begin) and size < HEAD if found is None else _SOFTWARE in found.text
+        ours = begins and window.size < HEAD if found is None else _SOFTWARE in found.text
         if not ours:
             raise SinkError(
                 f"{self._path}: is no WARC file of afetch's; choose another one, or replace it with --overwrite"
@@ -121,83 +156,81 @@ class WarcPast:
             raise SinkError(sentence(self._path, error)) from error
 
 
-def _find_plain(descriptor: int, place: int, size: int) -> _Found | None:
+def _find_plain(window: _Window, place: int) -> _Found | None:
     """The record at a place of a file that is not compressed; None where there is none that is whole."""
-    text, wanted = b"", HEAD
-    while (end := text.find(b"\r\n\r\n")) < 0:
-        if len(text) == size - place or len(text) >= LONGEST_HEAD or not _BEGIN.startswith(text[: len(_BEGIN)]):
+    reach = HEAD
+    offset = window.reach(place, reach)
+    if not window.data.startswith(_BEGIN, offset):
+        return None
+    while (end := window.data.find(b"\r\n\r\n", offset)) < 0:
+        if reach > min(LONGEST_HEAD, window.size - place):
             return None
-        text = os.pread(descriptor, wanted, place)
-        wanted *= 16
-    length = _LENGTH.search(text, 0, end + 2)
-    if length is None or not text.startswith(_BEGIN):
+        reach *= 16
+        offset = window.reach(place, reach)
+    data = window.data
+    number = data.find(_LENGTH, offset, end) + len(_LENGTH)
+    length = data[number : data.find(b"\r\n", number)]
+    if not length.isdigit():
         return None
-    whole = end + 4 + int(length[1]) + 4
-    if place + whole > size:
+    whole = end + 4 - offset + int(length) + 4
+    if place + whole > window.size:
         return None
-    if len(text) < whole and text.startswith((_END, _INFO)):
-        text = os.pread(descriptor, whole, place)
-    return _Found(place + whole, text[:whole])
+    if data.startswith((_END, _INFO), offset):
+        return _Found(place + whole, window.take(place, whole))
+    return _Found(place + whole)
 
 
-def _find_packed(descriptor: int, place: int, size: int) -> _Found | None:
+def _find_packed(window: _Window, place: int) -> _Found | None:
     """The same of a file whose records are gzip members."""
-    head = os.pread(descriptor, HEAD, place)
-    whole = _told_size(head)
-    if whole is None:
-        return _inflated(descriptor, place)
-    if place + whole > size:
+    offset = window.reach(place, MEMBER.size)
+    if len(window.data) - offset < MEMBER.size:
         return None
+    magic, *_, name, _, whole, _ = MEMBER.unpack_from(window.data, offset)
+    if magic not in {MAGIC, TEXT_MAGIC} or name != SKIP_LENGTHS:
+        return _inflated(window, place)
+    if place + whole > window.size:
+        return None
+    if magic == MAGIC:
+        return _Found(place + whole)
     try:
-        begin = zlib.decompressobj(_GZIP).decompress(head, len(_END))
-        if not begin.startswith(_BEGIN):
-            return None
-        if begin.startswith((_END, _INFO)):
-            member = head[:whole] if whole <= len(head) else os.pread(descriptor, whole, place)
-            begin = zlib.decompress(member, _GZIP)
+        return _Found(place + whole, zlib.decompress(window.take(place, whole), _GZIP))
     except zlib.error:
         return None
-    return _Found(place + whole, begin)
 
 
-def _told_size(head: bytes) -> int | None:
-    """The size of a member that tells it."""
-    if len(head) < MEMBER.size or not head.startswith(MAGIC):
-        return None
-    *_, name, _, whole, _ = MEMBER.unpack_from(head)
-    return whole if name == SKIP_LENGTHS and whole > MEMBER.size else None
-
-
-def _inflated(descriptor: int, place: int) -> _Found | None:
+def _inflated(window: _Window, place: int) -> _Found | None:
     """The same of a member that does not tell its size, which is too large for that."""
     member = zlib.decompressobj(_GZIP)
     begin = b""
-    read = 0
+    end = place
     try:
         while not member.eof:
-            piece = os.pread(descriptor, PIECE, place + read)
+            piece = window.take(end, BLOCK)
             if not piece:
                 return None
-            read += len(piece)
-            text = member.decompress(piece)
-            begin = begin or text[:HEAD]
+            end += len(piece)
+            while piece and not member.eof:
+                text = member.decompress(piece, BLOCK)
+                begin = begin or text
+                piece = member.unconsumed_tail
     except zlib.error:
         return None
-    return _Found(place + read - len(member.unused_data), begin) if begin.startswith(_BEGIN) else None
+    return _Found(end - len(member.unused_data), begin) if begin.startswith(_BEGIN) else None
 
 
 def _entry(text: bytes) -> Entry | None:
     """What a closing record says; None for a metadata record of somebody else's."""
-    block = text.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-    values = dict(line.partition(": ")[::2] for line in block.split("\r\n"))
-    index, url, status = values.get("index", ""), values.get("url"), values.get("status")
-    if not index.isdecimal() or url is None:
+    found = _OUTCOME.search(text)
+    if found is None:
         return None
+    index, raw, ok, status, kind = found.groups()
+    url = raw.decode("utf-8", "replace")
+    change = _CHANGE.search(text, found.end() - 2)
     return Entry(
         int(index),
         unescaped(url) if "\\" in url else url,
-        values.get("ok") == "true",
+        ok == b"true",
         None if status is None else int(status),
-        values.get("error"),
-        values.get("change"),
+        None if kind is None else kind.decode(),
+        None if change is None else change[1].decode(),
     )
