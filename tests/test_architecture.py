@@ -203,6 +203,7 @@ IDLE = (
     *("fetcher.cli.help", "fetcher.cli.configfile", "fetcher.cli.explain", "fetcher.cli.demo", "fetcher.demo"),
     *("fetcher.sources.tabular", "fetcher.sources.jsonl", "fetcher.cache", "fetcher.sinks.sqlite"),
     *("fetcher.sources.unique", "fetcher.saving.names", "fetcher.saving.files", "fetcher.client.tunnel"),
+    *("fetcher.sinks.ordered",),
 )
 """What one plain URL has no use for."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from fetcher.backends.local import LocalRun
@@ -155,6 +156,25 @@ def test_is_full_by_number_and_by_bytes() -> None:
     large.close()
 
 
+def test_what_a_row_brought_counts_as_well() -> None:
+    """Its columns are held with it, and go into a file with it; the body that it sent is let go."""
+    extra = {"text": "x" * 6_000, "number": Raw(b"1.50")}
+    row = numbered(1)
+    row = replace(row, request=replace(row.request, extra=extra, body=b"y" * 6_000))
+    order = Order(10_000, 10, 1 << 30)
+    order.expect(range(3))
+
+    order.put(row)
+    order.put(replace(row, request=replace(row.request, index=2)))
+    held = order._in_memory, order._in_files
+    order.put(numbered(0))
+    found = [result.request for result in drained(order)][1:]
+
+    assert [6_000 < size < 10_000 for size in held] == [True, True]
+    assert [(request.body, request.extra) for request in found] == [(None, extra)] * 2
+    order.close()
+
+
 def test_a_full_temporary_folder_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends the run, once, with a message that names the folder and the way on; all that was held is written."""
 
@@ -213,7 +233,7 @@ async def test_a_slow_entry_holds_the_reading_back_and_nothing_else(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While as many wait as may, what was read goes on and no more is read; how long that was is known."""
-    monkeypatch.setattr("fetcher.backends.local.MOST", 20)
+    monkeypatch.setattr("fetcher.sinks.ordered.MOST", 20)
     gate, page = site.gate(), site.page("x")
     urls = [f"{page}?{number}" for number in range(300)]
     urls[10] = gate.url

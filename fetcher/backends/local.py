@@ -16,16 +16,16 @@ from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
 from fetcher.settings import Settings
-from fetcher.sinks.ordered import MOST, Order, Paced
 from fetcher.sinks.protocol import Output
 from fetcher.sinks.writer import Writer
 from fetcher.sources.protocol import Source
 from fetcher.stats import Stats
-from fetcher.tuner import Found
 from fetcher.verdict import Verdict
 
 if TYPE_CHECKING:
     from fetcher.saving.files import Saving
+    from fetcher.sinks.ordered import Order, Paced
+    from fetcher.tuner import Found
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,11 @@ class LocalRun:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._order = _order(settings) if ordered else None
-        self._paced = Paced(source, self._order, lambda: self._engine.idle) if self._order is not None else None
-        self._source = source = source if self._paced is None else self._paced
+        self._order: Order | None = None
+        self._paced: Paced | None = None
+        if ordered:
+            source = self._in_order(source)
+        self._source = source
         self._observe = observe
         self._queue_bytes = settings.body_budget // 2
         self._space = asyncio.Event()
@@ -88,6 +90,16 @@ class LocalRun:
             saving.on_error = self._on_error
         settle = saving.settle if saving is not None else None
         self._writer = Writer(outputs, settings, self._on_written, self._on_error, self._order, settle)
+
+    def _in_order(self, source: Source) -> Source:
+        """The source, held back by what waits for an earlier result."""
+        # Only who asks for it pays for it.
+        from fetcher.sinks.ordered import MOST, Order, Paced
+
+        settings = self._settings
+        self._order = Order(settings.body_budget // 4, settings.window + MOST, settings.body_budget)
+        self._paced = Paced(source, self._order, lambda: self._engine.idle)
+        return self._paced
 
     @property
     def in_flight(self) -> int:
@@ -242,7 +254,3 @@ class LocalRun:
             self.failure = error
         self._space.set()
         self._engine.abort()
-
-
-def _order(settings: Settings) -> Order:
-    return Order(settings.body_budget // 4, settings.window + MOST, settings.body_budget)

@@ -12,13 +12,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from fetcher.errors import ErrorKind, SinkError
 from fetcher.model import Error, Result
 from fetcher.record import Record, RecordConfig, make_record
 from fetcher.sinks.files import AbandonedError
-from fetcher.sinks.ordered import Order
 from fetcher.sinks.protocol import Output
+
+if TYPE_CHECKING:
+    from fetcher.sinks.ordered import Order
 
 NAP = 0.005
 """Seconds between two batches: some 200 wake-ups a second under load, and nobody sees the delay."""
