@@ -247,11 +247,12 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         *("-c", "auto", "--limit-rate", "2M", "--min-speed", "1k:30", "--max-time", "1h", "--retry-on", "5xx,dns"),
         *("--retry-max-time", "0", "--no-adapt", "--breaker", "0", "--outage-wait", "0", "--no-follow", "--robots"),
         *("--no-keepalive", "--max-size", "0", "-k", "--connect-timeout", "0", "--max-failures", "5%", "-r", "0"),
-        *("--resolver", "system", "-4", "--block-private"),
+        *("--resolver", "system", "-4", "--block-private", "--unique", "--ordered"),
     ]
 
-    done = afetch("https://a/", "--explain", *options)
+    done = afetch("https://a/", "https://A/#again", "--explain", *options)
 
+    assert "#again" not in done.stdout
     entry, run = rows(done.stdout, "https://a/"), rows(done.stdout, "The run")
     assert entry["trusts"] == ["every certificate"]
     assert entry["robots.txt"] == ["https://a/robots.txt"]
@@ -260,6 +261,7 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         "slots": "as many as do best, up to 1,000",
         "rate": "no limit",
         "bytes": "2M/s",
+        "repeats": "are dropped: the same method, URL and body as an earlier entry",
         "look-ahead": "10,000 entries",
         "connecting": "no limit",
         "silence": "30s",
@@ -277,6 +279,7 @@ def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
         "robots.txt": "is asked for before and kept to",
         "body": "of any size",
         "output": "text on standard output",
+        "order": "of the input: records wait for those before them",
         "exit status": "1 if more than 5% fail (--fail-on any)",
     }
 

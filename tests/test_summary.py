@@ -266,3 +266,14 @@ def test_what_auto_found_is_said(mixed: Stats, compared: bool, words: str) -> No
     summary = render(mixed, Facts(elapsed=83.4, counted=21, excessive=True, tuned=Found(1_000, compared)))
 
     assert f"\n  slots    1,000 at once {words} (-c auto)\n" in summary
+
+
+def test_what_order_and_uniqueness_cost_is_said(mixed: Stats) -> None:
+    """How long a slow entry held the others up, where it did, and how many entries were dropped, where some were."""
+    quiet = render(mixed, Facts(elapsed=83.4, counted=21, excessive=True, held_back=0.9))
+    full = render(mixed, Facts(elapsed=83.4, counted=21, excessive=True, held_back=12.34, repeats=1_234))
+
+    assert "waited" not in quiet
+    assert "repeats" not in quiet
+    assert "\n  repeats  1,234 entries dropped (--unique)\n" in full
+    assert "\n  waited   12.3 s for a slow entry, with no room for more behind it (--ordered)\n" in full
