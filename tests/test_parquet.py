@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import threading
@@ -38,7 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fetcher.sinks import parquet
-from fetcher.sinks.columns import Columns
+from fetcher.sinks.columns import TYPES, Columns
 from fetcher.sinks.footer import Span, group_rows, join, schema_of
 from fetcher.sinks.parquet import Parquet
 from fetcher.sinks.parts import PastParquet
@@ -158,6 +159,20 @@ def test_columns_have_types(tmp_path: Path) -> None:
         # Parquet's maps have a name of their own.
         assert told.replace(" ('headers')", "") == COLUMNS
         assert schema.metadata == {b"afetch.record": SCHEMA_ID.encode()}
+
+
+def test_the_document_has_every_column_and_its_type() -> None:
+    """Its table is the code's; of what is nested it says the kind."""
+    text = (Path(__file__).parent.parent / "docs/formats.md").read_text()
+    table = text[text.index("| column | type |") : text.index("`body` is the text that it is in the record's JSON")]
+
+    documented = {
+        name: told.split()[0].rstrip(":s")
+        for names, told in re.findall(r"^\| (`.*?) \| (.*?) \|$", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+
+    assert documented == {name: str(type_).partition("<")[0].partition("[")[0] for name, type_ in TYPES.items()}
 
 
 def test_duckdb_reads_it(tmp_path: Path) -> None:
