@@ -167,9 +167,9 @@ def test_csv_has_a_header_and_a_row_a_record() -> None:
         ",".join(FLAT) + "\n"
         "http://user:***@example.com/item#top,7,true,200,,,GET,https://example.com/item?id=7,2,"
         "2026-01-01T00:00:02.000000Z,0.5,192.0.2.7:443,application/json,utf-8,39,30,"
-        f'{sample_record().sha256},false,,"{{""id"":""7"",""note"":""naïve""}}"\n'
+        f'{sample_record().sha256},false,,,"{{""id"":""7"",""note"":""naïve""}}"\n'
         "http://nowhere.example,8,false,,dns,no such name: nowhere.example,GET,http://nowhere.example/,1,"
-        "2026-01-01T00:00:00.000000Z,0.25,,,,0,0,,false,,\n"
+        "2026-01-01T00:00:00.000000Z,0.25,,,,0,0,,false,,,\n"
     )
 
 

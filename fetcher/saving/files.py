@@ -160,9 +160,8 @@ class Saving:
             self._failed = True
             self._queue.put(None)
             self._thread.join(FAREWELL)
-        for body in self._open:
+        for body in tuple(self._open):
             body.close()
-        self._open.clear()
         for name in tuple(self._temporary):
             self.remove(name)
         for folder in self._folders.values():
@@ -205,11 +204,14 @@ class Saving:
             for reply in stalled:
                 reply.flow()
 
-    def forget(self, body: Incoming, reply: Stalling | None) -> None:
-        """The reply is over, and nothing more comes of its body."""
-        self._open.discard(body)
+    def forget(self, reply: Stalling | None) -> None:
+        """The reply is over."""
         if reply is not None:
             self._stalled.pop(reply, None)
+
+    def ended(self, body: Incoming) -> None:
+        """A body has let go of its file."""
+        self._open.discard(body)
 
     def _work(self) -> None:
         while (act := self._queue.get()) is not None:
@@ -371,14 +373,14 @@ class Incoming:
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._saving.hand_over(lambda: self._end(done))
         sha256 = await done
-        self._saving.forget(self, self._reply)
+        self._saving.forget(self._reply)
         return self._name, sha256
 
     def drop(self) -> None:
         """Let go of it, and leave no file."""
         self._saving.written(self._waiting)
         self._pieces, self._waiting = [], 0
-        self._saving.forget(self, self._reply)
+        self._saving.forget(self._reply)
         self._saving.hand_over(self._remove)
 
     def _send(self) -> None:
@@ -421,6 +423,7 @@ class Incoming:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+        self._saving.ended(self)
 
 
 def write_all(descriptor: int, pieces: list[bytes]) -> None:

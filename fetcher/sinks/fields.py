@@ -35,6 +35,7 @@ FLAT = (
     "wire_bytes",
     "sha256",
     "truncated",
+    "saved",
     "change",
     "extra",
 )
