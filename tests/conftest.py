@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol
 
 import pytest
 
+from tests.nursery import Nursery
 from tests.servers import Authority, Certificate, Httpbin, Nginx, RawServer, Script, Site, Stage
 
 COMMAND = (sys.executable, "-m", "fetcher")
@@ -289,6 +290,13 @@ def afetch(tmp_path: Path) -> Iterator[Afetch]:
         yield command
     finally:
         command.close()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where processes of the command begin at once."""
+    with Nursery(clean_environment()) as nursery:
+        yield nursery
 
 
 @pytest.fixture

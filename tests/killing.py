@@ -122,8 +122,10 @@ class Life:
         mended: bool = False,
         pace: float | None = None,
     ) -> None:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.folder = folder
+        # Not in it: that may be full.
+        self._said = folder.with_name(f"{folder.name}.said")
         self.outputs = outputs
         self.random = random.Random(seed)
         self.entries: list[str] = []
@@ -146,6 +148,11 @@ class Life:
     def known(self) -> list[Row]:
         """What is whole in the journal, in the order in which it was written."""
         return journal(self.journal)
+
+    @property
+    def said(self) -> str:
+        """What the last run wrote to standard error."""
+        return self._said.read_text()
 
     @property
     def journal(self) -> Path:
@@ -185,11 +192,10 @@ class Life:
         self._struck.clear()
         self._dead.clear()
         self.asked.append([])
-        said = self.folder / "said.txt"
-        said.unlink(missing_ok=True)
+        self._said.unlink(missing_ok=True)
         command = (*self._command(), "-A", f"run-{len(self.asked) - 1}", *args)
         order = Order(
-            command, str(self.folder), str(said), cold, file_size, step=self._blow.step, share=self._blow.share
+            command, str(self.folder), str(self._said), cold, file_size, step=self._blow.step, share=self._blow.share
         )
         child = await self._nursery.start(order)
         strike = asyncio.create_task(self._strike(blow, len(known), child.kill))
@@ -204,12 +210,12 @@ class Life:
         if status == KILLED:
             self._check_written()
         else:
-            self._check_said(known, said.read_text())
+            self._check_said(known, self.said)
         return status
 
     def check_end(self) -> None:
         """One record for each entry, in every output, with the right body; and nothing else in the folder."""
-        files = {"urls.txt", "said.txt", self.journal.name, *self.outputs}
+        files = {"urls.txt", self.journal.name, *self.outputs}
         left = {path.name for path in self.folder.iterdir()}
         assert left == files, f"files: {left ^ files}"
         rows = self.known
@@ -221,14 +227,6 @@ class Life:
                 self._check_rows(whole(self.folder / name), name)
         if self.journal.name in self.outputs:
             self._check_rows(whole(self.journal), self.journal.name)
-
-    def snapshot(self) -> dict[str, bytes]:
-        """All outputs, byte for byte."""
-        return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for path in self.folder.rglob("*")
-            if path.is_file() and path.name != "said.txt"
-        }
 
     def _command(self) -> Iterable[str]:
         yield from ("urls.txt", "--no-env")
@@ -244,7 +242,9 @@ class Life:
         kind = chance.choice(["text/plain", "application/json", "application/octet-stream"])
         text = f'"{number}, a line\\n'
         body = (text * (size // len(text) + 1)).encode()[:size]
-        if kind == "application/json" and body:
+        if kind == "application/octet-stream":
+            body = chance.randbytes(size)
+        elif kind == "application/json" and body:
             body = b'{"number": %d, "text": "%s"}' % (number, b"x" * size)
         statuses = (404, 200) if self._mended else (404,)
         return Page(statuses if chance.random() < self._failing else (200,), kind, body, chance.uniform(0, self._pace))

@@ -14,6 +14,7 @@ import io
 import json
 import shutil
 import sqlite3
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -92,17 +93,14 @@ def _sqlite(path: Path) -> list[Row]:
 
 def _torn_sqlite(path: Path) -> list[Row]:
     """Of a copy: to open it is to mend it, which is what the next run is there for."""
-    copy = path.with_name("copied")
-    copy.mkdir()
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
         for suffix in ("", "-wal", "-shm", "-journal"):
             if (source := path.with_name(path.name + suffix)).exists():
                 shutil.copy(source, copy / source.name)
         with closing(sqlite3.connect(copy / path.name)) as base:
             made = base.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchall()
         return _sqlite(copy / path.name) if made else []
-    finally:
-        shutil.rmtree(copy)
 
 
 def _parquet(path: Path) -> list[Row]:
@@ -174,7 +172,8 @@ def _file(read: Callable[[bytes], list[Row]], unpack: Callable[[bytes], bytes] =
 
 
 def _all_frames(data: bytes) -> bytes:
-    text: bytes = _zstd().decompress(data)
+    # gzip's own takes a file in which there is nothing yet.
+    text: bytes = _zstd().decompress(data) if data else b""
     return text
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import clean_environment, missing
+from tests.conftest import missing
 from tests.killing import MALFORMED, SAVE, Blow, Life
 from tests.nursery import Nursery
 from tests.servers import Site, Stage
@@ -58,13 +58,6 @@ PATIENCE = 60.0
 
 WITHOUT = {".parquet": "pyarrow", ".warc.gz": "warcio"}
 """Libraries without which a format is not there."""
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where processes of the command begin at once."""
-    with Nursery(clean_environment()) as nursery:
-        yield nursery
 
 
 Lead = Callable[[Life], Awaitable[None]]
