@@ -10,9 +10,10 @@ import os
 import random
 import re
 import threading
+import time
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from tests.servers import Hang, Site
 from tests.servers import reply as whole_reply
 
 NEVER = threading.Event()
+PATIENCE = 20.0
 HEAD = b"HTTP/1.1 200 OK\r\nX-Place: caf\xe9\r\nset-COOKIE:  a=1 \r\n"
 SENT = b"GET /x HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
@@ -100,6 +102,19 @@ def members(data: bytes) -> list[bytes]:
         assert member.eof
         data = member.unused_data
     return found
+
+
+def indexes(path: Path) -> list[int]:
+    """Of the entries that are whole in a file, in its order."""
+    return [entry.index for entry in WarcPast(str(path), packed=path.suffix == ".gz").entries()]
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for something that happens in another process."""
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
 
 
 # --- Of real runs ---
@@ -749,3 +764,45 @@ def test_only_some_are_archived(afetch: Afetch, site: Site) -> None:
     kinds = re.findall(r"^WARC-Type: (\w+)\r?$", done.stdout, re.MULTILINE)
     assert kinds == ["warcinfo", "request", "response", "metadata"]
     assert f"WARC-Target-URI: {wanted}" in done.stdout
+
+
+def test_a_killed_run_goes_on_where_it_was(afetch: Afetch, site: Site) -> None:
+    """With `--resume` each entry is in both files once, and only what was missing is asked for again."""
+    gate = site.gate(path="/last")
+    urls = [site.page(f"page {number}", path=f"/{number}") for number in range(5)]
+    names = ("a.warc", "b.warc.gz")
+    command = (*urls, gate.url, *(word for name in names for word in ("-o", name)), "-c", "2")
+    process = afetch.start(*command)
+    until(lambda: all(len(indexes(afetch.folder / name)) == 5 for name in names))
+    until(lambda: (afetch.folder / "a.warc.afetch.jsonl").read_bytes().count(b"\n") == 5)
+    process.kill()
+    process.wait()
+    gate.open()
+    asked = len(site.log)
+
+    done = afetch(*command, "--resume")
+
+    assert (done.returncode, [seen.target for seen in site.log[asked:]]) == (0, ["/last"]), done.stderr
+    for name in names:
+        assert sorted(indexes(afetch.folder / name)) == list(range(6))
+        kinds = [record.kind for record in read_archive(afetch.folder / name)]
+        assert kinds == ["warcinfo", *(["request", "response", "metadata"] * 5), "warcinfo", *kinds[-3:]]
+
+
+def test_a_run_whose_disk_was_full_goes_on(afetch: Afetch, site: Site) -> None:
+    """It ends with status 2 and the way on; the file is sound then, and whole after the next run."""
+    urls = [site.page(random.Random(number).randbytes(20_000)) for number in range(12)]
+
+    # Blocks of 1,024 bytes in dash, of 512 in others.
+    full = afetch.start(*urls, "-o", "a.warc", "-c", "1", shell='ulimit -f 120; exec "$@"')
+    _, said = full.communicate(timeout=30)
+
+    assert full.returncode == 2
+    assert b"afetch: a.warc: the file may grow no larger" in said
+    assert b"--resume" in said
+    assert_sound(afetch.folder / "a.warc")
+    assert 0 < len(indexes(afetch.folder / "a.warc")) < 12
+    done = afetch(*urls, "-o", "a.warc", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert sorted(indexes(afetch.folder / "a.warc")) == list(range(12))
+    assert_sound(afetch.folder / "a.warc")

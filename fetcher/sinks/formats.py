@@ -72,6 +72,7 @@ class Format(Struct, frozen=True):
         needs: A library that it stands on, and the extra of ours that brings it.
         packs: The suffix of a compression that it does itself; it knows no other.
         captures: It is made of what went over the wire.
+        anew: What it begins with stands before the records of each run.
     """
 
     suffixes: tuple[str, ...]
@@ -84,6 +85,7 @@ class Format(Struct, frozen=True):
     needs: tuple[str, str] | None = None
     packs: str | None = None
     captures: bool = False
+    anew: bool = False
 
 
 def _text(shape: Shape) -> Sink:
@@ -206,5 +208,5 @@ SINKS = {
     "tsv": Format((".tsv",), _tsv, past=_tsv_past, journal=True),
     "sqlite": Format((".sqlite", ".sqlite3", ".db"), None, _sqlite, past=_sqlite_past, journal=True, replaces=True),
     "parquet": Format((".parquet",), None, _parquet, past=_parquet_past, needs=("pyarrow", "parquet")),
-    "warc": Format((".warc",), _warc, fields=False, past=_warc_past, packs=".gz", captures=True),
+    "warc": Format((".warc",), _warc, fields=False, past=_warc_past, packs=".gz", captures=True, anew=True),
 }

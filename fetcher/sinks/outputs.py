@@ -198,7 +198,7 @@ class _Target:
             shape = replace(shape, packed=self.place.packing == format_.packs)
             if not shape.packed:
                 destination = Packed(destination, PACKINGS[self.place.packing](), kept=kept)
-        return ByteOutput(format_.make(shape), destination, kept=kept)
+        return ByteOutput(format_.make(shape), destination, kept=kept and not format_.anew)
 
 
 def _target(
