@@ -7,7 +7,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import bench_auto, bench_budget, bench_frontier, bench_memory, bench_small, bench_start
+from tests.benchmarks import (
+    bench_auto,
+    bench_budget,
+    bench_frontier,
+    bench_memory,
+    bench_resume,
+    bench_small,
+    bench_start,
+)
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.report import Plan, Report, machine
 
@@ -17,6 +25,7 @@ BENCHMARKS = {
     "frontier": bench_frontier,
     "small": bench_small,
     "auto": bench_auto,
+    "resume": bench_resume,
     "start": bench_start,
 }
 
