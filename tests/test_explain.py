@@ -146,8 +146,9 @@ def test_nothing_is_looked_up_or_connected_to(afetch: Afetch, site: Site) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "refused without --overwrite: not empty"),
+        ((), "refused without --resume or --overwrite: not empty"),
         (("--overwrite",), "which is replaced"),
+        (("--resume",), "which is gone on with: 9 B are there"),
     ],
 )
 def test_an_output_is_told_of_and_left_alone(afetch: Afetch, arguments: Sequence[str], told: str) -> None:

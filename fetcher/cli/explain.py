@@ -34,9 +34,10 @@ from fetcher.robots import PATH
 from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import sentence
+from fetcher.sinks.formats import SINKS
 from fetcher.sources.reader import Feed
 from fetcher.sources.unique import Unique
-from fetcher.terminal import WIDTH, Pen, counted, escaped, is_terminal
+from fetcher.terminal import WIDTH, Pen, counted, escaped, is_terminal, sized
 from fetcher.urls import masked
 
 SHOWN = 10
@@ -230,9 +231,20 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     if settings.save is not None:
         yield Row("saved", f"in {settings.save}, as {settings.save_name}, where it succeeds")
     for place in output.places:
-        yield Row("output", _output(place, output.overwrite))
+        yield Row("output", _output(place, output))
     if output.failed is not None:
-        yield Row("failed", _output(Place(path=output.failed, format="entries"), output.overwrite))
+        yield Row(
+            "failed",
+            _output(
+                Place(path=output.failed, format="entries"),
+                replace(output, resume=False, retry_failed=None, overwrite=output.overwrite or output.resume),
+            ),
+        )
+    if output.resume:
+        again = (
+            "" if output.retry_failed is None else f", and what failed is fetched again: {_listed(output.retry_failed)}"
+        )
+        yield Row("resume", f"entries that have their record there are left out{again}")
     if output.ordered:
         yield Row("order", "of the input: records wait for those before them")
     yield Row("exit status", f"1 if more than {settings.max_failures} fail (--fail-on {','.join(settings.fail_on)})")
@@ -301,7 +313,7 @@ def _names(settings: Settings) -> str:
     return ", ".join(told)
 
 
-def _output(place: Place, overwrite: bool) -> str:
+def _output(place: Place, output: OutputConfig) -> str:
     """Format and place, and whether the place would be refused, without touching it."""
     if place.path is None:
         return f"{place.format} on standard output"
@@ -311,7 +323,10 @@ def _output(place: Place, overwrite: bool) -> str:
         if path.is_dir():
             return f"{told}, which is a directory: refused"
         if path.is_file() and path.stat().st_size:
-            return f"{told}, which is replaced" if overwrite else f"{told}, refused without --overwrite: not empty"
+            if output.resume:
+                return f"{told}, which is gone on with: {sized(path.stat().st_size)} are there"
+            way_on = "--resume or --overwrite" if place.format in SINKS and SINKS[place.format].past else "--overwrite"
+            return f"{told}, which is replaced" if output.overwrite else f"{told}, refused without {way_on}: not empty"
         return told if path.parent.is_dir() else f"{told}, refused: there is no {path.parent}"
     except (OSError, ValueError) as error:
         return f"{told}, refused: {error}"
