@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher import Settings, fetch_all
+from fetcher.cli.launch import launch
+from fetcher.cli.status import ExitStatus
 from fetcher.model import Request
+from fetcher.screen import ScreenConfig
+from fetcher.sinks.config import OutputConfig
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.formats import Intake
 from fetcher.sources.iterable import from_iterable
@@ -98,6 +104,26 @@ def test_what_is_dropped_is_let_go() -> None:
     kept = read(Unique(from_iterable(requests, config), ledger.let_go))
 
     assert [request.index for request in kept] == list(ledger._given) == [0, 1]
+
+
+def test_a_run_keeps_nothing_of_what_it_drops(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is over, the ledger that the command made has let go of every entry."""
+    page = site.page("x")
+    (tmp_path / "urls.txt").write_text(f"{page}\n{page}\n{site.url('/missing')}\n{page}\n")
+    ledgers: list[Ledger] = []
+
+    def made() -> Ledger:
+        ledgers.append(Ledger())
+        return ledgers[-1]
+
+    monkeypatch.setattr("fetcher.cli.launch.Ledger", made)
+    output = OutputConfig(output=(str(tmp_path / "out.jsonl"),), failed=str(tmp_path / "failed.txt"))
+
+    status = launch((str(tmp_path / "urls.txt"),), Settings(unique=True), output, ScreenConfig(quiet=True))
+
+    assert status == ExitStatus.FAILED
+    assert [ledger._given for ledger in ledgers] == [{}]
+    assert (tmp_path / "failed.txt").read_text() == f"{site.url('/missing')}\n"
 
 
 def test_a_list_with_repetitions_is_fetched_once(afetch: Afetch, site: Site) -> None:
