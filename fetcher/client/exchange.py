@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import inf
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -23,28 +22,26 @@ from fetcher.client.capture import Tape
 from fetcher.client.config import ClientConfig
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.failures import error_of
-from fetcher.client.foundation import ClientTimeout, Connection, Connector, Target
+from fetcher.client.foundation import ClientTimeout, Connector, Target
+from fetcher.client.hops import HopMaker
 from fetcher.client.keeping import Folder, Keeping
 from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver, refuse_literal
 from fetcher.client.names.tally import Lookups
 from fetcher.client.phases import PHASES, Phases, ProxyPhases
+from fetcher.client.plain import Plain, is_plain
+from fetcher.client.pool import Pool
 from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
 from fetcher.client.throttle import Throttle
 from fetcher.client.tls import Trust
 from fetcher.client.uploads import Upload, Uploads
+from fetcher.client.watch import SHORTEST, Watch
 from fetcher.errors import ErrorKind
 from fetcher.hosts import Hosts
-from fetcher.model import IDEMPOTENT, Error, Form, Hop, Job, Origin, Timings
+from fetcher.model import IDEMPOTENT, Error, Form, Hop, Job, Origin
 
 log = logging.getLogger(__name__)
-
-SHORTEST = 0.001
-"""Seconds of a timer: uvloop's clock has steps of a millisecond, and shorter timers fire at once."""
-
-PAUSED = 1.0
-"""Seconds between looks at a reply that we ourselves do not read."""
 
 OWN_SIZE = 1024 * 1024
 """Bytes that are read of what we ask on our own account, whatever the user allows; the standards ask for half of it."""
@@ -60,12 +57,8 @@ class Client:
     Args:
         hosts: What is different for single hosts: their headers and timeouts.
         names: How names become addresses.
-        wanted: Whether there is more to fetch from an origin. An idle TLS connection costs some 50 KB, so beyond
-            `slots` of them only wanted ones are kept.
+        wanted: Whether there is more to fetch from an origin, so that a connection there is worth keeping.
         folder: Where bodies go that are to be files and too large for memory.
-
-    Attributes:
-        slots: How many exchanges there are at once; whoever moves that says so.
     """
 
     def __init__(
@@ -81,7 +74,6 @@ class Client:
         self._config = config
         self._folder = folder
         self._hosts = hosts
-        self._wanted = wanted
         self._loop = asyncio.get_running_loop()
         self._resolver = Resolver(names, notice=notice)
         self._blocks = names is not None and names.block_private
@@ -97,9 +89,23 @@ class Client:
         self._heads = RequestHeads(config, hosts, self._jar)
         self._uploads = Uploads(self._loop)
         self._proxies = config.proxies or None
-        self._idle = 0
-        self.slots = config.slots
+        self._pool = Pool(self._connector, config.slots, wanted)
+        self._watch = Watch(config, self._loop)
         self.budget = Budget(config.body_budget)
+        self._plain: Plain | None = None
+        if not self._proxies and self._jar is None and self._throttle is None and not config.capture:
+            self._plain = Plain(
+                config, self._targets, self._pool, self._heads, self._watch, self.budget, self._timeout, self._fully
+            )
+
+    @property
+    def slots(self) -> int:
+        """How many exchanges there are at once; whoever moves that says so."""
+        return self._pool.slots
+
+    @slots.setter
+    def slots(self, slots: int) -> None:
+        self._pool.slots = slots
 
     @property
     def lookups(self) -> Lookups:
@@ -120,11 +126,12 @@ class Client:
         """End every connection and lookup."""
         if self._throttle is not None:
             self._throttle.close()
+        self._watch.close()
         await self._uploads.close()
         await self._connector.close()
         await self._resolver.close()
 
-    async def exchange(self, job: Job) -> Hop:
+    def exchange(self, job: Job) -> Coroutine[Any, Any, Hop]:
         """
         What one request came to.
 
@@ -133,17 +140,23 @@ class Client:
         Raises:
             asyncio.CancelledError: The run is being ended; the connection is closed.
         """
-        hop = _Exchange(job, self._timeout(job))
+        if self._plain is not None and is_plain(job):
+            return self._plain.exchange(job)
+        return self._fully(HopMaker(job, self._timeout(job)))
+
+    async def _fully(self, hop: HopMaker) -> Hop:
+        """What one request came to, whatever it needs."""
+        job = hop.job
         if isinstance(job.body, Form) and (refusal := await self._uploads.check(job.body)) is not None:
             return hop.unconnected(refusal)
         while True:
             try:
-                connection = await self._connect(hop)
+                target = self._target(job.url.origin)
+                wire = await self._connect(hop, target)
             except Exception as exc:  # noqa: BLE001 - every failure becomes a hop; one that nobody foresaw is `internal`
                 return hop.unconnected(self._connect_error(hop, exc))
-            wire = cast("Wire", connection.protocol)
             reused = wire.used
-            reply = await self._converse(hop, connection, wire)
+            reply = await self._converse(hop, target, wire)
             stale = reused and reply.error is not None and reply.error.kind == ErrorKind.DISCONNECTED
             # The server had closed this connection while it was idle: say it again on the next one, uncounted. Each try
             # takes one out of the pool, so this ends with a fresh one.
@@ -182,17 +195,8 @@ class Client:
         table = self._hosts.find(job.host) if self._hosts else None
         return self._config.timeout if table is None or table.timeout is None else table.timeout
 
-    async def _connect(self, hop: _Exchange) -> Connection:
+    async def _connect(self, hop: HopMaker, target: Target) -> Wire:
         """A connection to the hop's origin, idle or new. Raises whatever aiohttp, ssl or the system raise."""
-        origin = hop.job.url.origin
-        target = self._targets.get(origin.text)
-        if target is None:
-            if self._blocks:
-                # Before any proxy is asked to go there. A name's addresses are looked at when it is looked up.
-                refuse_literal(origin.host)
-            if len(self._targets) >= TARGETS:
-                self._targets.clear()
-            target = self._targets[origin.text] = self._target(origin)
         hop.phases = Phases() if target.way is None else ProxyPhases()
         PHASES.set(hop.phases)
         hop.begun = perf_counter()
@@ -200,12 +204,23 @@ class Client:
         left = hop.deadline - hop.begun
         if left < (patience.connect or inf):
             patience = ClientTimeout(connect=max(left, SHORTEST), ceil_threshold=inf)
-        connection = await self._connector.connect(cast("Any", target), [], patience)
+        wire = await self._pool.connect(target, patience)
         hop.connected = perf_counter()
-        return connection
+        return wire
 
     def _target(self, origin: Origin) -> Target:
         """What the connector asks about an origin."""
+        target = self._targets.get(origin.text)
+        if target is None:
+            if self._blocks:
+                # Before any proxy is asked to go there. A name's addresses are looked at when it is looked up.
+                refuse_literal(origin.host)
+            if len(self._targets) >= TARGETS:
+                self._targets.clear()
+            target = self._targets[origin.text] = self._new_target(origin)
+        return target
+
+    def _new_target(self, origin: Origin) -> Target:
         context = self._trust.context(origin.host) if origin.scheme == "https" else None
         proxy = self._proxies.find(origin) if self._proxies is not None else None
         if proxy is None:
@@ -230,20 +245,17 @@ class Client:
         self.budget.give(reply.held)
         return Error(ErrorKind.PROXY, unwelcome(proxy), lasting=True)
 
-    async def _converse(self, hop: _Exchange, connection: Connection, wire: Wire) -> Reply:
+    async def _converse(self, hop: HopMaker, target: Target, wire: Wire) -> Reply:
         """Say the request, hear the reply, give the connection back."""
         job = hop.job
-        if wire.on_idle_lost is not None:
-            wire.on_idle_lost = None
-            self._idle -= 1
         throttle = self._throttle
         ours = job.request.ours
         limit = OWN_SIZE if ours else self._config.max_size
         ratio = self._config.max_ratio
         skip = job.request.fallback is not None
         reply = Reply(wire, job.method, limit, self.budget, self._loop, throttle, ratio=ratio, clip=ours, skip=skip)
-        transport = connection.transport
-        watch: _Watch | None = None
+        transport = wire.transport
+        watched = False
         upload: Upload | None = None
         whole = False
         try:
@@ -265,18 +277,22 @@ class Client:
                 if isinstance(job.body, Form):
                     upload = self._uploads.begin(job.body, wire, reply)
             if not reply.done.done():
-                watch = _Watch(reply, cast("asyncio.Transport", transport), hop, self._config, self._loop)
+                self._watch.begin(reply, cast("asyncio.Transport", transport), hop.deadline, hop.timeout)
+                watched = True
                 await reply.done
             if reply.keeping is not None and reply.keeping.body is not None:
-                if watch is not None:
-                    watch.stop()
+                if watched:
+                    self._watch.end(reply)
+                    watched = False
+                if reply.error is None and (missing := reply.keeping.missing(reply.size)) is not None:
+                    reply.error = Error(ErrorKind.INCOMPLETE, missing)
                 kind = reply.error.kind if reply.error is not None else None
                 hop.sha256 = await reply.keeping.finish(kind, reply.size)
             whole = True
         finally:
             # When cancelled, too: then the reply is not whole, its body is nobody's, and the connection goes.
-            if watch is not None:
-                watch.stop()
+            if watched:
+                self._watch.end(reply)
             if throttle is not None:
                 throttle.end(reply)
             if reply.keeping is not None and not whole:
@@ -287,7 +303,7 @@ class Client:
                 # What is left of a body would be taken for the next request.
                 keep = keep and upload.whole
                 upload.stop()
-            self._release(connection, wire, job.url.origin, keep=keep)
+            self._pool.give_back(wire, target, job.url.origin, keep=keep)
             counted = reply.settle(kept=whole)
             self.budget.arrived(counted, reply, kept=whole and (reply.body is not None or reply.tape is not None))
             if reply.tape is not None and whole:
@@ -295,22 +311,7 @@ class Client:
                 self.budget.give(counted - reply.held)
         return reply
 
-    def _release(self, connection: Connection, wire: Wire, origin: Origin, *, keep: bool) -> None:
-        wire.forget()
-        if keep and (self._idle < self.slots or self._wanted(origin)):
-            self._idle += 1
-            wire.on_idle_lost = self._idle_lost
-            connection.release()
-            return
-        if not keep:
-            # Not close(): that would wait for a peer that may not be reading.
-            wire.abort()
-        connection.close()
-
-    def _idle_lost(self) -> None:
-        self._idle -= 1
-
-    def _connect_error(self, hop: _Exchange, exc: Exception) -> Error:
+    def _connect_error(self, hop: HopMaker, exc: Exception) -> Error:
         if self._proxies is not None:
             from fetcher.client.tunnel import TunnelError
 
@@ -339,178 +340,6 @@ class Client:
         if phases.proxy_reached is None:
             return Error(ErrorKind.PROXY, f"{proxy}: no connection within {seconds}")
         return Error(ErrorKind.CONNECT_TIMEOUT, f"{proxy} opened no way to {origin.host} within {seconds}")
-
-
-class _Exchange:
-    """The times of one hop, on `perf_counter` but for `started`, and the hop made of them."""
-
-    __slots__ = ("begun", "connected", "deadline", "job", "phases", "sha256", "slot", "started", "timeout")
-
-    def __init__(self, job: Job, timeout: float) -> None:
-        self.job = job
-        self.timeout = timeout
-        self.started = time()
-        self.slot = perf_counter()
-        self.deadline = self.slot + max(0.0, timeout - job.spent + job.paused) if timeout else inf
-        self.begun = self.slot
-        self.connected = self.slot
-        self.phases = Phases()
-        # Of a body that went to a file.
-        self.sha256: str | None = None
-
-    def unconnected(self, error: Error) -> Hop:
-        """The hop that never had a connection."""
-        now = perf_counter()
-        job, phases = self.job, self.phases
-        lookup = None
-        if phases.dns_started is not None:
-            lookup = (phases.dns_ended or now) - phases.dns_started
-        timings = Timings(self._queue(), lookup)
-        return Hop(job.url, job.method, None, error, self.started, now - self.slot, timings=timings, part=job.part)
-
-    def ended(self, reply: Reply, wire: Wire, *, reused: bool) -> Hop:
-        """The hop of a reply, whole or not."""
-        now = perf_counter()
-        job, head = self.job, reply.head
-        return Hop(
-            job.url,
-            job.method,
-            head.status if head is not None else None,
-            reply.error,
-            self.started,
-            now - self.slot,
-            head.headers if head is not None else (),
-            reply.body,
-            reply.size,
-            reply.wire_size,
-            reply.error is not None and head is not None,
-            self._timings(reply, now, reused=reused),
-            wire.remote,
-            head.version if head is not None else None,
-            None,
-            reply.paused_for,
-        )
-
-    def _queue(self) -> float | None:
-        return max(0.0, self.slot - self.job.due) if self.job.due else None
-
-    def _timings(self, reply: Reply, now: float, *, reused: bool) -> Timings:
-        dns = connect = tls = None
-        if not reused:
-            phases = self.phases
-            named = self.begun
-            if phases.dns_started is not None and phases.dns_ended is not None:
-                dns = phases.dns_ended - phases.dns_started
-                named = phases.dns_ended
-            connect = (phases.tls_started or self.connected) - named
-            if phases.tls_started is not None:
-                tls = self.connected - phases.tls_started
-        first = reply.first_at
-        if first is None:
-            return Timings(self._queue(), dns, connect, tls)
-        # A server that speaks first has its first byte before our request.
-        return Timings(self._queue(), dns, connect, tls, max(0.0, first - self.connected), now - first)
-
-
-class _Watch:
-    """
-    One timer over a reply: the attempt's deadline, silence, and speed.
-
-    Its clock stands still while we ourselves do not read: that is nobody's fault.
-    """
-
-    __slots__ = ("_config", "_handle", "_hop", "_loop", "_reply", "_speed", "_transport", "_unsent")
-
-    def __init__(
-        self,
-        reply: Reply,
-        transport: asyncio.Transport,
-        hop: _Exchange,
-        config: ClientConfig,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._reply = reply
-        self._transport = transport
-        self._hop = hop
-        self._config = config
-        self._loop = loop
-        self._unsent = 0
-        self._speed = _Speed(*config.min_speed) if config.min_speed is not None else None
-        self._handle: asyncio.TimerHandle | None = None
-        self._look()
-
-    def stop(self) -> None:
-        """The reply is over."""
-        if self._handle is not None:
-            self._handle.cancel()
-
-    def _look(self) -> None:
-        reply = self._reply
-        paused = reply.paused_at
-        now = perf_counter() if paused is None else paused
-        deadline = self._hop.deadline + reply.paused_for
-        silence = self._config.read_timeout
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            # The server is still taking our request: that is not silence.
-            self._unsent = unsent
-            reply.last_at = max(reply.last_at, now)
-        if now >= deadline:
-            reply.fail(ErrorKind.TIMEOUT, f"not done within {self._hop.timeout:g} s in all (--timeout)")
-            return
-        if silence and now - reply.last_at >= silence:
-            reply.fail(ErrorKind.READ_TIMEOUT, f"silence for {silence:g} s (--read-timeout)")
-            return
-        until = min(deadline, reply.last_at + silence if silence else inf)
-        speed = self._speed
-        if speed is not None:
-            if reply.first_at is not None and speed.too_slow(now - reply.paused_for, reply.received):
-                reply.fail(ErrorKind.TOO_SLOW, speed.complaint)
-                return
-            until = min(until, now + speed.step)
-        if until < inf:
-            # While the clock stands still nothing can come to pass, and a look a second is enough.
-            least = SHORTEST if paused is None else PAUSED
-            self._handle = self._loop.call_later(max(until - now, least), self._look)
-
-
-class _Speed:
-    """
-    Whether a reply is slower than asked for, on average over the last `seconds` at any time.
-
-    The window slides by a tenth of its length. It opens when the first look finds a byte, at most a tenth late, so a
-    drip ends between 1.0 and 1.2 times `seconds` behind its first byte.
-
-    Attributes:
-        step: Seconds between looks.
-    """
-
-    __slots__ = ("_least", "_seconds", "_seen", "step")
-
-    def __init__(self, least: int, seconds: float) -> None:
-        self._least = least
-        self._seconds = seconds
-        self._seen: deque[tuple[float, int]] = deque()
-        self.step = max(seconds / 10, SHORTEST)
-
-    @property
-    def complaint(self) -> str:
-        """What is wrong with one that is."""
-        return f"fewer than {self._least:,} bytes/s for {self._seconds:g} s (--min-speed)"
-
-    def too_slow(self, now: float, received: int) -> bool:
-        """Whether `received` bytes at `now` are too few. Asked once a step, from the first byte on."""
-        seen = self._seen
-        if not seen:
-            # What is there already counts for the window that begins with it.
-            seen.append((now, 0))
-            return False
-        seen.append((now, received))
-        # The latest look that is a whole window ago is where it begins.
-        while now - seen[1][0] >= self._seconds:
-            seen.popleft()
-        since, before = seen[0]
-        return now - since >= self._seconds and received - before < self._least * (now - since)
 
 
 def _address(peer: object) -> str | None:

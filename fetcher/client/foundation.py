@@ -12,8 +12,11 @@ What we lean on, and what `tests/test_foundation.py` therefore holds:
   `url.raw_host`, `host`, `port`, `ssl`, `is_ssl()`, `server_hostname`, `proxy`;
 - `TCPConnector._create_connection(request, traces, timeout)` comes to a protocol, and `_create_direct_connection` with
   the same arguments to a transport and its protocol;
-- `Connection` has `protocol`, `release()` and `close()`; the pool asks a protocol for `should_close` and
-  `is_connected()`;
+- `Connection` has a `protocol`, and forgets it once its `_protocol` is None; the pool asks a protocol for
+  `should_close` and `is_connected()`;
+- the pool is `BaseConnector._conns`, by `connection_key` the protocols that are idle and since when (`monotonic`),
+  oldest first, none after `_keepalive_timeout`; whoever has one is in `_acquired`; `_waiters` queue for one; while
+  `_cleanup_handle` is there somebody will close the old ones; `_release(key, protocol, should_close=)` gives one back;
 - `ResponseHandler` has no parser before one is set, and closes its transport on `close()` and `abort()`; its
   `_drain_helper()` returns when the transport takes more, and raises ConnectionError when that is gone;
 - `HttpResponseParser` with `response_with_body=False` reads one head after the other, and stops where a head ends.
@@ -28,13 +31,13 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import ClientConnectionError, ClientConnectorError, ClientTimeout, TCPConnector
 from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
 from yarl import URL
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClientTimeout",
-    "Connection",
     "Connector",
     "HttpProcessingError",
     "ResponseHandler",
@@ -91,6 +93,50 @@ class Connector(TCPConnector):
         )
         self._factory = partial(wire, self._loop)
         self._libuv = any(kind.__module__.startswith("uvloop") for kind in type(self._loop).__mro__)
+
+    def idle(self, target: Target) -> ResponseHandler | None:
+        """
+        A protocol out of the pool, or None: what `connect` begins with, without two coroutines and a `Connection`.
+
+        The caller's until `give_back` or `drop`.
+        """
+        key = target.connection_key
+        idle = self._conns.get(key)
+        if idle is None:
+            return None
+        longest, now = self._keepalive_timeout, monotonic()
+        while idle:
+            protocol, since = idle.popleft()
+            transport = protocol.transport
+            if transport is not None and not transport.is_closing() and (longest is None or now - since <= longest):
+                if not idle:
+                    del self._conns[key]
+                self._acquired.add(protocol)
+                return protocol
+            protocol.close()
+        del self._conns[key]
+        return None
+
+    async def protocol(self, target: Target, patience: ClientTimeout) -> ResponseHandler:
+        """The protocol of a connection, idle or new; the caller's as above."""
+        connection = await self.connect(cast("Any", target), [], patience)
+        protocol = connection.protocol
+        # Or it would complain that nobody has closed it.
+        connection._protocol = None  # noqa: SLF001 - named above, with the rest of what we lean on
+        return cast("ResponseHandler", protocol)
+
+    def give_back(self, target: Target, protocol: ResponseHandler) -> None:
+        """A protocol goes into the pool, if it is fit for another request."""
+        key = target.connection_key
+        if self._closed or self._force_close or self._waiters or self._cleanup_handle is None or protocol.should_close:
+            self._release(key, protocol)
+            return
+        self._acquired.discard(protocol)
+        self._conns[key].append((protocol, monotonic()))
+
+    def drop(self, target: Target, protocol: ResponseHandler) -> None:
+        """A protocol's connection is closed."""
+        self._release(target.connection_key, protocol, should_close=True)
 
     def _create_connection(
         self, req: Any, traces: list[Any], timeout: ClientTimeout
