@@ -18,8 +18,10 @@ def open_output(
     colour: bool = False,
     terminal: bool = False,
 ) -> Output:
-    """The one output of a configuration, opened."""
-    [output] = open_outputs(config, inputs=inputs, write=write, colour=colour, terminal=terminal).outputs
+    """The one output of a configuration, opened; the journal that a format may need beside it is left out."""
+    output, *journal = open_outputs(config, inputs=inputs, write=write, colour=colour, terminal=terminal).outputs
+    for other in journal:
+        other.close()
     return output
 
 
