@@ -16,7 +16,7 @@ from fetcher.errors import SourceError
 from fetcher.model import Request
 from fetcher.record import shown_url
 from fetcher.sinks.past import Entry, Past, Thinned
-from fetcher.sources.protocol import Source
+from fetcher.sources.protocol import Passing, Source
 
 _SHIFT = 12
 _CHUNK = 1 << _SHIFT
@@ -28,6 +28,9 @@ _DONE, _FAILED, _AGAIN, _COUNTED, _WANTED, _VAGUE, _MET = 1, 2, 4, 8, 16, 32, 64
 _UNMET = bytes(flags & ~_MET for flags in range(256))
 
 Judge = Callable[[Entry], bool]
+
+Skipped = Callable[[int, bool], object]
+"""Told the index of an entry that is done, and whether it failed."""
 
 
 class Judges(Struct, frozen=True):
@@ -135,16 +138,33 @@ class Journal:
         lacking = self._first_unmet() if met < self._wanted else None
         return Cut(count, 0, lacking) if replaces else Cut(keep, keep - met, lacking)
 
-    def remaining(self, source: Source, skipped: Callable[[int, bool], object] | None = None) -> Source:
+    def remaining(self, source: Source, skipped: Skipped | None = None) -> Source:
         """
         The source, without what is done.
 
         Args:
             skipped: Told the index of each entry that is done, and whether it failed.
         """
+        if isinstance(source, Passing):
+            source.pass_over(lambda index, text: self.passes(index, text, skipped))
         return _Remaining(source, self, skipped)
 
-    def left(self, batch: list[Request], skipped: Callable[[int, bool], object] | None = None) -> list[Request]:
+    def passes(self, index: int, text: str, skipped: Skipped | None = None) -> bool:
+        """Whether the entry is done, told by its text; where that is not its record's `url`, `left` has to say it."""
+        chunk = self._chunks.get(index >> _SHIFT)
+        if chunk is None:
+            return False
+        urls, states = chunk
+        place = index & _PLACE
+        state = states[place]
+        if not state or state & _AGAIN or urls[place] != hash(text):
+            return False
+        self.met += 1
+        if skipped is not None:
+            skipped(index, bool(state & _FAILED))
+        return True
+
+    def left(self, batch: list[Request], skipped: Skipped | None = None) -> list[Request]:
         """
         Those of the requests that are not done.
 
@@ -217,7 +237,7 @@ class Journal:
 class _Remaining:
     """A source without what is done."""
 
-    def __init__(self, source: Source, journal: Journal, skipped: Callable[[int, bool], object] | None) -> None:
+    def __init__(self, source: Source, journal: Journal, skipped: Skipped | None) -> None:
         self._source = source
         self._journal = journal
         self._skipped = skipped

@@ -18,6 +18,7 @@ from fetcher.errors import ErrorKind
 from fetcher.model import Error, Request
 from fetcher.sources.config import SourceConfig
 from fetcher.sources.payload import methods, payload_of
+from fetcher.sources.protocol import Known
 from fetcher.urls import UrlError, begins_with_credentials, masked, parse_url, with_params
 
 LONGEST = 64 * 1024
@@ -120,6 +121,7 @@ class LineParser:
 
     Attributes:
         method: Of requests that do not say another.
+        known: Which lines are passed over: they are numbered, and no requests are made of them.
     """
 
     def __init__(self, config: SourceConfig, headers: Iterable[tuple[str, str | None]] = ()) -> None:
@@ -136,6 +138,7 @@ class LineParser:
         # Most requests of most runs have nothing but a URL: they are made from three fields.
         self._plain = self.method == "GET" and not self._headers and self._body is None and not self._query
         self.index = 0
+        self.known: Known | None = None
 
     @property
     def full(self) -> bool:
@@ -154,6 +157,7 @@ class LineParser:
         Args:
             make: What makes a request of an entry, where that is not `entry`.
         """
+        known = self.known if make is None else None
         make = make or self.entry
         requests: list[Request] = []
         for line in lines:
@@ -167,6 +171,9 @@ class LineParser:
                     continue
             if self.full:
                 break
+            if known is not None and known(self.index, text):
+                self.index += 1
+                continue
             requests.append(make(text))
         return requests
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, runtime_checkable
 
 from fetcher.model import Request
 
@@ -36,4 +36,17 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Read no more, and let go of what is open. May be called twice, and before `batches` has ended."""
+        ...
+
+
+Known = Callable[[int, str], bool]
+"""Whether nothing is to be made of the entry of this index, which is this text."""
+
+
+@runtime_checkable
+class Passing(Protocol):
+    """A source that may pass over entries before it makes requests of them, which is most of their cost."""
+
+    def pass_over(self, known: Known) -> None:
+        """Ask of entries that are nothing but a URL, where it can; others are given as ever. Before `batches`."""
         ...

@@ -33,7 +33,7 @@ from fetcher.sources.formats import Intake
 from fetcher.sources.ledger import Ledger
 from fetcher.sources.lines import LineParser
 from fetcher.sources.packed import MisnamedError, Unpacker
-from fetcher.sources.protocol import BATCH
+from fetcher.sources.protocol import BATCH, Known
 from fetcher.sources.rows import RowMaker
 from fetcher.urls import masked
 
@@ -151,6 +151,11 @@ class Feed:
         if len(sizes) < len(self._inputs) or not 0 < self._used <= sum(sizes):
             return self._limit if self._parser.full else None
         return self._within(given + round(self._lines * sum(sizes) / self._used))
+
+    def pass_over(self, known: Known) -> None:
+        """Make no requests of lines that are known, unless somebody keeps what each is made of."""
+        if self._ledger is None:
+            self._parser.known = known
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         """Requests as `Source` promises them. The sources are closed when this ends, whichever way it does."""
