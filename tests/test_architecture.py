@@ -198,8 +198,8 @@ def test_nothing_heavy_is_imported_before_it_is_used(statement: str, heavy: tupl
 
 
 IDLE = (
-    *("rich", "rich_click", "click.testing", "tomllib", "difflib", "getpass", "certifi", "truststore", "protego"),
-    *("csv", "sqlite3", "pyarrow", "warcio", "charset_normalizer", "encodings.idna", "pydoc", "unittest"),
+    *("rich", "rich_click", "tomllib", "difflib", "certifi", "truststore", "protego"),
+    *("csv", "sqlite3", "pyarrow", "warcio", "charset_normalizer"),
     *("fetcher.cli.help", "fetcher.cli.configfile", "fetcher.cli.explain", "fetcher.cli.demo", "fetcher.demo"),
     *("fetcher.sources.tabular", "fetcher.sources.jsonl", "fetcher.cache", "fetcher.sinks.sqlite"),
     *("fetcher.sources.unique", "fetcher.saving.names", "fetcher.saving.files", "fetcher.client.tunnel"),
