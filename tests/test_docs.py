@@ -43,6 +43,7 @@ DOCUMENTS = (
     ROOT / "docs/lists.md",
     ROOT / "docs/credentials.md",
     ROOT / "docs/saving.md",
+    ROOT / "docs/resume.md",
 )
 
 BEGIN = "<!-- options: written by `python -m tests.test_docs` -->\n"

@@ -184,6 +184,20 @@ def test_a_kill_before_the_rewrite_loses_nothing(here: Path, name: str) -> None:
     assert [path.name for path in here.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("name", STREAMS)
+def test_nothing_to_do_leaves_a_file_as_it_is(here: Path, name: str) -> None:
+    """Byte for byte; only what a killed run left beside it goes."""
+    write(open_outputs(OutputConfig(output=(name,))), [record(0), record(1)])
+    (here / f"{name}.afetch-new").write_bytes(b"half of it")
+    before = (here / name).read_bytes()
+
+    there = resumed(OutputConfig(output=(name,), resume=True), 2)
+
+    assert there == 2
+    assert (here / name).read_bytes() == before
+    assert [path.name for path in here.iterdir()] == [name]
+
+
 def test_all_outputs_are_rewritten(here: Path) -> None:
     """Whichever of them is the journal."""
     names = ("a.csv.gz", "b.jsonl", "c.sqlite")
