@@ -171,6 +171,11 @@ def _followed(hop: Hop) -> Hop:
     return replace(hop, body=None, error=None, capture=capture)
 
 
+def _is_foreign(hop: Hop) -> bool:
+    """Whether a reply does not go on where a part ends."""
+    return hop.status in NO_PART and (hop.error is None or hop.error.kind is ErrorKind.INCOMPLETE)
+
+
 class Policy:
     """Turns a hop into a result, or into another try."""
 
@@ -194,7 +199,7 @@ class Policy:
         if hop.error is None and hop.status in self._final:
             # Nearly all of nearly every run.
             return Result(job.request, hop, None, job.hops, (*job.attempts, self._attempt(job, hop, None)))
-        if job.part is not None and hop.part is None and hop.status in NO_PART:
+        if job.part is not None and hop.part is None and _is_foreign(hop):
             # The server had nothing to go on with: all of it is asked for again, which is no attempt of its own.
             return Again(self._once_more(job, hop))
         if (
@@ -312,6 +317,9 @@ class Policy:
         ended = self._wall()
         first = job.attempts[0].started if job.attempts else hop.started if job.started is None else job.started
         left = (self._config.retry_max_time or inf) - (ended - first)
+        if hop.part is not None and hop.part.validator is not None:
+            # What is here already of a large file is worth more than the time that it took.
+            left = inf
         told = self._told(hop)
         if told is not None:
             # The host did not do what it was asked, so any method may be repeated, and that is no retry.

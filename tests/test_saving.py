@@ -288,6 +288,11 @@ async def _of_another_size(shelf: Shelf, start: int, wire: Wire) -> None:
     await shelf.send(wire, 206, shelf.body[start:] + b"x", ("Content-Range", f"bytes {start}-{last}/{last + 1}"))
 
 
+async def _not_to_the_end(shelf: Shelf, start: int, wire: Wire) -> None:
+    size = len(shelf.body)
+    await shelf.send(wire, 206, shelf.body[start:-9], ("Content-Range", f"bytes {start}-{size - 10}/{size}"))
+
+
 async def _of_another_version(shelf: Shelf, start: int, wire: Wire) -> None:
     shelf.headers = [("ETag", '"v2"')]
     await shelf.go_on(start, wire)
@@ -310,6 +315,7 @@ async def _coded(shelf: Shelf, start: int, wire: Wire) -> None:
         (_behind_the_end, 3),
         (_elsewhere, 3),
         (_of_another_size, 3),
+        (_not_to_the_end, 3),
         (_of_another_version, 3),
         (_without_saying_which, 3),
         (_coded, 3),
@@ -379,6 +385,40 @@ def test_a_part_that_the_user_asked_for_is_not_gone_on_with(site: Site, tmp_path
     assert [asked for asked, _ in shelf.asked] == ["bytes=5-"] * 2
     assert files(tmp_path) == {"cut": LARGE[5:]}
     assert record.bytes == len(LARGE) - 5
+
+
+def test_a_part_that_is_shorter_than_it_says_is_not_the_whole(site: Site, tmp_path: Path) -> None:
+    """Whatever its own length says; the rest is asked for as of any other that broke off."""
+
+    async def short(shelf: Shelf, start: int, wire: Wire) -> None:
+        last = len(shelf.body) - 1
+        said = ("Content-Range", f"bytes {start}-{last}/{last + 1}")
+        await shelf.send(wire, 206, shelf.body[start : -9 if len(shelf.asked) == 2 else None], said)
+
+    shelf = Shelf(ranges=short)
+    url = site.answer(shelf, path="/cut")
+
+    [record] = save(tmp_path, url)
+
+    assert [asked for asked, _ in shelf.asked] == [None, f"bytes={CUT}-", f"bytes={len(LARGE) - 9}-"]
+    assert [attempt.error and attempt.error.message for attempt in record.history][1:] == [
+        f"{len(LARGE) - 9:,} bytes of {len(LARGE):,}",
+        None,
+    ]
+    assert files(tmp_path) == {"cut": LARGE}
+
+
+def test_a_large_file_is_gone_on_with_however_long_it_took(site: Site, tmp_path: Path) -> None:
+    """The time for retries is for those that begin anew; and one that is too large is so at once."""
+    slow, huge = Shelf(), Shelf(LARGE + LARGE, headers=[("ETag", ETAG)])
+    urls = [site.answer(slow, path="/slow"), site.answer(huge, path="/huge")]
+
+    records = save(tmp_path, *urls, retry_max_time=1e-9, max_size=len(LARGE))
+
+    assert [record.ok for record in records] == [True, False]
+    assert [record.attempts for record in records] == [2, 2]
+    assert len(huge.asked) == 2
+    assert files(tmp_path) == {"slow": LARGE}
 
 
 def test_a_redirect_in_between_begins_anew(site: Site, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class Keeping:
     __slots__ = (
         "_content_type",
         "_folder",
+        "_goes_on",
         "_job",
         "_kept",
         "_modified",
@@ -95,6 +96,7 @@ class Keeping:
         self._job = job
         self._whole = whole and job.method == "GET"
         self._kept = True
+        self._goes_on = False
         self._validator: str | None = None
         self._total: int | None = None
         self._content_type: bytes | None = None
@@ -157,6 +159,10 @@ class Keeping:
             self.part = Part(name, size, validator, self._total, self._content_type, self._modified)
         return sha256
 
+    def missing(self, size: int) -> str | None:
+        """What is wrong with a body of this size that its framing calls whole, and the range before it did not."""
+        return None if self._total in {None, size} or not self._goes_on else f"{size:,} bytes of {self._total:,}"
+
     def drop(self) -> None:
         """Nobody waits for the reply any more."""
         if self.body is not None:
@@ -170,12 +176,15 @@ class Keeping:
             match is None
             or coded
             or int(match[1]) != part.size
+            # One that does not reach the end may be meant well, and is of no use.
+            or (match[3] != b"*" and int(match[2]) + 1 != int(match[3]))
             or (part.total is not None and match[3] != b"*" and int(match[3]) != part.total)
             or (etag is not None and _is_strong(part.validator) and etag.decode("latin-1") != part.validator)
         ):
             self._folder.discard(part)
             raise ForeignPartError("the server did not go on where the part that is here ends")
         self._total = part.total if match[3] == b"*" else int(match[3])
+        self._goes_on = True
         self._validator = part.validator
         self._content_type = self._content_type or part.content_type
         self._modified = self._modified or part.modified

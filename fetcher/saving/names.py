@@ -17,8 +17,6 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import unquote_to_bytes
 
-from msgspec import Struct
-
 from fetcher.errors import UsageError
 from fetcher.model import DEFAULT_PORTS, Origin, Request, Url
 from fetcher.seen import Seen
@@ -126,10 +124,7 @@ _PLAIN = re.compile(
     rf"(?:(?!{_RESERVED}[./])[a-z0-9_+=@,-](?:[a-z0-9_+=@,.-]*[a-z0-9_+=@,-])?/)+", re.IGNORECASE | re.ASCII
 )
 
-_LAST_EXTENSION = re.compile(
-    rf"(?<=[^./])\.(?=[0-9]*[a-z])[a-z0-9]{{1,{LONGEST_EXTENSION}}}\Z", re.IGNORECASE | re.ASCII
-)
-_EXTENSION = re.compile(rf"(?:(?<=[^./])\.tar)?{_LAST_EXTENSION.pattern}", re.IGNORECASE | re.ASCII)
+_TAR = ".tar"
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _MARKED = re.compile(rf"{_HASH_MARK}(\d\d)")
 
@@ -144,15 +139,32 @@ class NamingError(ValueError):
     """Why an entry has no name; a sentence fit for a record."""
 
 
-class _Target(Struct):
-    """What a URL has for names."""
+class _Entry:
+    """What an entry has for names; its hash when it is asked for, which may be twice."""
 
-    host: str
-    folders: str
-    name: str
-    stem: str
-    ext: str
-    query: str
+    __slots__ = ("_digest", "ext", "folders", "name", "query", "request", "stem", "url")
+
+    def __init__(self, request: Request, url: Url) -> None:
+        self.request = request
+        self.url = url
+        self._digest = ""
+        path, _, self.query = url.target.partition("?")
+        self.folders, _, name = path.rpartition("/")
+        if not name:
+            self.name, self.stem, self.ext = f"{INDEX}.html", INDEX, ""
+            return
+        self.name = name = _value(_decoded(name)) if "%" in name else name
+        self.stem, self.ext = _split(name)
+
+    @property
+    def digest(self) -> str:
+        """The hash of what is asked for."""
+        if not self._digest:
+            request, body = self.request, self.request.body
+            data = b"" if body is None else body if isinstance(body, bytes) else repr(body).encode()
+            text = f"{request.method} {self.url.origin.text}{self.url.target}\n".encode()
+            self._digest = blake2b(text + data, digest_size=HASH_DIGITS // 2).hexdigest()
+        return self._digest
 
 
 class NameTemplate:
@@ -185,28 +197,21 @@ class NameTemplate:
         parts.append(text[end:])
         self._parts = tuple(_spoken(part) if isinstance(part, str) else part for part in parts if part)
         self._check()
+        self._made = tuple(part if isinstance(part, str) else _maker(*part) for part in self._parts)
 
     def fill(self, request: Request, url: Url) -> tuple[str, str | None]:
         """
         The name of a request's file and its extension, which is None where only the reply tells.
 
-        Without `{ext}` in the template the extension is in the name. Folders are parted by slashes; nothing but single
-        characters has been made safe.
+        Without `{ext}` in the template the extension is in the name. Folders are parted by slashes; what was encoded in
+        the URL has been made safe, and nothing else.
 
         Raises:
             NamingError: It has not all that is asked for.
         """
-        target = _target(url)
-        made = []
-        for part in self._parts:
-            if isinstance(part, str):
-                made.append(part)
-                continue
-            name, width = part
-            made.append(_VALUES[name](request, target, width) if name in _VALUES else _column(request, name, width))
-        if self.by_type:
-            return "".join(made), target.ext or None
-        return "".join(made), ""
+        entry = _Entry(request, url)
+        text = "".join([part if isinstance(part, str) else part(entry) for part in self._made])
+        return text, (entry.ext or None) if self.by_type else ""
 
     def _field(self, text: str, *, last: bool) -> tuple[str, int]:
         match = _FIELD_TEXT.fullmatch(text)
@@ -294,11 +299,11 @@ class Namer:
         ext = ""
         if whole:
             last, ext = _split(last)
-        last = _safe_part(last, self._most) + ext
+        last = _safe_part(_UNSAFE.sub("_", last), self._most) + ext
         kept: list[str] = []
         left = LONGEST - len(last.encode())
         for folder in folders:
-            part = _safe_part(folder, self._most)
+            part = _safe_part(_UNSAFE.sub("_", folder), self._most)
             left -= len(part.encode()) + 1
             if left < 0:
                 break
@@ -324,15 +329,16 @@ class Namer:
 
     def _split(self, name: str) -> tuple[str, str]:
         """A name's stem and extension, where they make a difference."""
-        return _split(name, _LAST_EXTENSION) if self._template.by_type else (name, "")
+        return _split_last(name) if self._template.by_type else (name, "")
 
     def _numbered(self, folder: str, stem: str, ext: str | None) -> str:
         """The stem, with a number if it needs one, of a file's name that nobody else has from now on."""
         before, last = "", ext
-        if ext is not None:
-            # Of `.tar.gz` only the last part may also come by the type. An extension is one behind something only.
-            before, last = self._split(f"-{ext}")
-            before = before[1:]
+        if ext and not self._template.by_type:
+            before, last = ext, ""
+        elif ext is not None and len(ext) > 4 and ext[:4].lower() == _TAR:
+            # Of `.tar.gz` only the last part may also come by the type.
+            before, last = ext[:4], ext[4:]
         if self._take(f"{folder}{stem}{before}", last):
             return stem
         number = _number(lambda number: self._is_free(f"{folder}{stem}{number}{before}", last))
@@ -435,9 +441,21 @@ def _hash_of_extension(text: str) -> int:
     return _hash(text) if text else 0
 
 
-def _split(name: str, extension: re.Pattern[str] = _EXTENSION) -> tuple[str, str]:
-    match = extension.search(name)
-    return (name, "") if match is None else (name[: match.start()], match[0])
+def _split(name: str) -> tuple[str, str]:
+    """What is before a name's extension, and that with its dot, `.tar.gz` as well; it is letters and digits."""
+    stem, ext = _split_last(name)
+    if ext and stem[-4:].lower() == _TAR and stem[-5:-4] not in {"", ".", "/"}:
+        return stem[:-4], stem[-4:] + ext
+    return stem, ext
+
+
+def _split_last(name: str) -> tuple[str, str]:
+    """The same of the last dot only."""
+    stem, _, ext = name.rpartition(".")
+    # Some name ends with a dot or a slash: then there is nothing before the extension.
+    if not stem or stem[-1] in "./" or not 0 < len(ext) <= LONGEST_EXTENSION:
+        return name, ""
+    return (stem, f".{ext}") if ext.isascii() and ext.isalnum() and not ext.isdigit() else (name, "")
 
 
 def _spoken(text: str) -> str:
@@ -463,40 +481,20 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "%" in text else text
 
 
-def _target(url: Url) -> _Target:
-    host = _host_name(url.origin)
-    path, _, query = url.target.partition("?")
-    folders, _, name = path.rpartition("/")
-    if not name:
-        return _Target(host, folders, f"{INDEX}.html", INDEX, "", query)
-    if not name.isalnum():
-        name = _value(_decoded(name))
-    stem, ext = _split(name)
-    return _Target(host, folders, name, stem, ext, query)
-
-
 @lru_cache(maxsize=8_192)
 def _host_name(origin: Origin) -> str:
     port = "" if origin.port == DEFAULT_PORTS[origin.scheme] else f"_{origin.port}"
     return _value(f"{origin.host}{port}")
 
 
-def _path(_request: Request, target: _Target, _width: int) -> str:
-    folders = [_value(_decoded(part)) for part in target.folders.split("/") if part]
-    return "/".join((*folders, target.name))
+def _path(entry: _Entry, _width: int) -> str:
+    folders = [_value(_decoded(part)) for part in entry.folders.split("/") if part]
+    return "/".join((*folders, entry.name))
 
 
-def _request_hash(request: Request, _target: _Target, width: int) -> str:
-    body = request.body
-    data = b"" if body is None else body if isinstance(body, bytes) else repr(body).encode()
-    text = f"{request.method} {request.url}".encode()
-    return blake2b(text + b"\n" + data, digest_size=HASH_DIGITS // 2).hexdigest()[: width or HASH_DIGITS]
-
-
-def _column(request: Request, name: str, width: int) -> str:
+def _column(entry: _Entry, column: str, width: int) -> str:
     """The value of `extra.COLUMN`."""
-    column = name.partition(".")[2]
-    extra = request.extra
+    extra = entry.request.extra
     if extra is None or column not in extra:
         raise NamingError(f"no column {column!r}, which --name asks for")
     try:
@@ -509,14 +507,23 @@ def _cut(text: str, width: int) -> str:
     return text[:width] if width else text
 
 
-_VALUES: dict[str, Callable[[Request, _Target, int], str]] = {
-    "host": lambda _, target, width: _cut(target.host, width),
+def _maker(name: str, width: int) -> Callable[[_Entry], str]:
+    """What makes the text of a template's field."""
+    if name not in _VALUES:
+        column = name.partition(".")[2]
+        return lambda entry: _column(entry, column, width)
+    make = _VALUES[name]
+    return lambda entry: make(entry, width)
+
+
+_VALUES: dict[str, Callable[[_Entry, int], str]] = {
+    "host": lambda entry, width: _cut(_host_name(entry.url.origin), width),
     "path": _path,
-    "name": lambda _, target, width: _cut(target.name, width),
-    "stem": lambda _, target, width: _cut(target.stem, width),
-    "query": lambda _, target, width: _cut(_value(_decoded(target.query)), width),
-    "index": lambda request, _, width: f"{request.index:0{width}}",
-    "hash": _request_hash,
-    "sha256": lambda _, __, width: f"{_HASH_MARK}{width or SHA256_DIGITS:02}",
-    "ext": lambda _, __, ___: "",
+    "name": lambda entry, width: _cut(entry.name, width),
+    "stem": lambda entry, width: _cut(entry.stem, width),
+    "query": lambda entry, width: _cut(_value(_decoded(entry.query)), width),
+    "index": lambda entry, width: f"{entry.request.index:0{width}}",
+    "hash": lambda entry, width: entry.digest[: width or HASH_DIGITS],
+    "sha256": lambda _, width: f"{_HASH_MARK}{width or SHA256_DIGITS:02}",
+    "ext": lambda _, __: "",
 }
