@@ -20,12 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import hypothesis
 import pytest
 
 from tests.nursery import Nursery
 from tests.servers import Authority, Certificate, Httpbin, Nginx, RawServer, Script, Site, Stage
 
 COMMAND = (sys.executable, "-m", "fetcher")
+
+if not os.environ.get("CI"):
+    # Examples are late now and then on a machine that has other things to do. Where CI is set hypothesis has its own
+    # profile, which knows that.
+    hypothesis.settings.register_profile("unhurried", deadline=None)
+    hypothesis.settings.load_profile("unhurried")
 
 FOREIGN_VARIABLES = frozenset(
     {
