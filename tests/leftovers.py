@@ -110,6 +110,14 @@ def _parquet(path: Path) -> list[Row]:
     return [_row(row) for row in pyarrow.parquet.read_table(path).select(names).to_pylist()]
 
 
+def _warc(path: Path) -> list[Row]:
+    """By the record that closes each entry."""
+    from tests.archives import read_archive
+
+    closings = [record.values for record in read_archive(path) if record.kind == "metadata"]
+    return [Row(int(one["index"]), one["url"], one["ok"] == "true", one.get("sha256")) for one in closings]
+
+
 def _whole_members(data: bytes) -> bytes:
     """What is in the gzip members that are whole."""
     found = []
@@ -186,6 +194,8 @@ WHOLE = {
     ".tsv.zst": _file(_tsv, _all_frames),
     ".sqlite": _sqlite,
     ".parquet": _parquet,
+    ".warc": _warc,
+    ".warc.gz": _warc,
 }
 
 TORN = {

@@ -23,12 +23,14 @@ OUTPUTS = (
     ("out.csv",),
     ("out.sqlite",),
     ("out.parquet",),
+    ("out.warc.gz",),
     (SAVE,),
     ("out.jsonl", "out.csv.gz"),
     ("out.tsv.zst", "out.jsonl"),
     ("out.sqlite", "out.jsonl.zst"),
     ("out.csv", "out.sqlite"),
     ("out.parquet", "out.jsonl.gz"),
+    ("out.warc", "out.jsonl"),
     ("out.jsonl", SAVE),
 )
 """Every format that can be resumed, and pairs of them."""
@@ -56,7 +58,7 @@ ABREAST = 4
 PATIENCE = 60.0
 """Seconds for one life."""
 
-WITHOUT = {".parquet": "pyarrow", ".warc.gz": "warcio"}
+WITHOUT = {".parquet": "pyarrow", ".warc": "warcio", ".warc.gz": "fastwarc"}
 """Libraries without which a format is not there."""
 
 

@@ -260,6 +260,7 @@ def _outcome(record: Record) -> bytes:
             "attempts": str(record.attempts),
             "fetchTimeMs": None if record.elapsed is None else str(round(1000 * record.elapsed)),
             "sha256": record.sha256,
+            "saved": record.saved,
             "change": record.change,
             "extra": None if record.extra is None else _ENCODER.encode(record.extra).decode(),
         }
