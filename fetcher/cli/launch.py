@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.backends.limits import fit_descriptors
@@ -28,7 +29,7 @@ from fetcher.sources.ledger import Ledger
 from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.summary import Already, Facts, show
-from fetcher.terminal import counted, is_terminal, same_terminal
+from fetcher.terminal import Pen, counted, is_terminal, same_terminal, sized
 from fetcher.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ STOPPING = {
     if hasattr(signal, name)
 }
 """Signals that end a run in good order, once, and at once the second time."""
+
+MUCH = 1024 * 1024 * 1024
+"""Bytes of outputs that are not read in a few seconds."""
 
 BACKLOG = 100
 """Results that wait to be written without anybody noticing."""
@@ -155,6 +159,8 @@ class Conductor:
         # On one terminal the results are printed above the bar, by whoever draws it.
         shared = shown and same_terminal()
         verdict = Verdict(self._settings)
+        if output.resume and not self._screen.quiet:
+            self._announce(output)
         opened = open_outputs(
             output,
             inputs=inputs,
@@ -179,6 +185,16 @@ class Conductor:
                 place.close()
             raise
         return opened._replace(outputs=[*opened.outputs, self._cache.learning(opened.outputs)])
+
+    @staticmethod
+    def _announce(output: OutputConfig) -> None:
+        """Say that what is there is read first, where that takes a while."""
+        sizes = 0
+        for place in output.places:
+            with contextlib.suppress(OSError, ValueError):
+                sizes += Path(place.path).stat().st_size if place.path is not None else 0
+        if sizes > MUCH:
+            Pen().tell(f"afetch: reading what is there already, {sized(sizes)}\n")
 
     def _save(self, source: Source, *, goes_on: bool) -> Source:
         """The source, whose requests know what their files are called; the folder for them is opened."""

@@ -229,6 +229,8 @@ def _target(
         raise SinkError(f"{place.path}: is no regular file, so no run can go on with it; leave --resume out")
     if not config.overwrite and not config.resume:
         file.check_empty(resumes=format_.past is not None)
+    if file.regular:
+        file.clear()
     return _Target(place, replace(shape, colour=False, terminal=False), file, None)
 
 
@@ -292,9 +294,6 @@ def _go_on(
                 f"{target.place.path}: has records that {name} lacks, and none can be taken out of "
                 f"{target.place.format}; put both back as they were, or begin anew with --overwrite"
             )
-    for target in targets:
-        if target.file is not None:
-            target.file.clear()
     for past, keep in cuts:
         past.keep(keep)
     return done, pasts

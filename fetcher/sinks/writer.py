@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 NAP = 0.005
 """Seconds between two batches: some 200 wake-ups a second under load, and nobody sees the delay."""
 
-FLUSH = 0.5
-"""Seconds that a record waits to be written at most, while records keep coming."""
+FLUSH = 0.45
+"""
+Seconds that a record waits to be written at most, while records keep coming.
+
+A little more than a compressed output holds it back: it is in two of those, one after the other, within a second.
+"""
 
 BUFFER = 1024 * 1024
 """Bytes that an output may hold before they are written: some thousand small records, or one large one."""
