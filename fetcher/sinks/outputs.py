@@ -107,8 +107,8 @@ def open_outputs(
             targets.append(journal)
         if journal is None and config.resume:
             raise SinkError(
-                f"{STANDARD_OUTPUT}: no run can go on with it; leave --resume out, or name a file with --output, such as "
-                "out.jsonl"
+                f"{STANDARD_OUTPUT}: no run can go on with it; leave --resume out, or name a file with --output, such "
+                "as out.jsonl"
             )
         listed = _failed(config, ledger, taken, closing)
         done, pasts = (None, []) if journal is None or not config.resume else _go_on(config, journal, targets, counts)

@@ -115,8 +115,8 @@ output_options = group(
     flag(
         "--ordered",
         room=OutputConfig,
-        help="Write the records in the order of the input: what comes early waits. While 10,000 wait, the list is read no "
-        "further.",
+        help="Write the records in the order of the input: what comes early waits. While 10,000 wait, the list is read "
+        "no further.",
     ),
     flag("--overwrite", room=OutputConfig, help="Replace an --output file that is not empty."),
 )
