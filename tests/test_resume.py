@@ -287,6 +287,25 @@ def test_an_output_that_lacks_what_the_journal_has_is_refused(here: Path) -> Non
     assert before == ((here / "a.jsonl").read_bytes(), (here / "b.csv").read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (OutputConfig(output=("b.csv",), only=("ok",)), OutputConfig(output=("b.csv",), only=("ok",), resume=True)),
+        (OutputConfig(output=("b.csv",)), OutputConfig(output=("a.jsonl", "b.csv"), resume=True)),
+    ],
+)
+def test_records_without_their_journal_are_never_dropped(here: Path, first: OutputConfig, then: OutputConfig) -> None:
+    """It would be as if nothing were done: that is refused, and no journal is left behind."""
+    write(open_outputs(first), [record(0)])
+    before = (here / "b.csv").read_bytes()
+
+    with pytest.raises(SinkError, match=r"^b.csv: has records, and .* is not there; put it back"):
+        open_outputs(then)
+
+    assert (here / "b.csv").read_bytes() == before
+    assert [path.name for path in here.iterdir()] == ["b.csv"]
+
+
 def test_records_taken_out_by_hand_are_fetched_again(here: Path) -> None:
     """The journal is what its lines say; another output's records of those entries are replaced."""
     write(open_outputs(OutputConfig(output=("a.jsonl", "b.csv"))), [record(index) for index in range(4)])

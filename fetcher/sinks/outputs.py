@@ -278,6 +278,11 @@ def _go_on(
         past, path = target.past, target.place.path
         if target is journal or past is None:
             continue
+        if journal.file is not None and journal.file.made and any(True for _ in past.entries()):
+            raise SinkError(
+                f"{path}: has records, and {name}, which should say what is done, is not there; put it back, or begin "
+                "anew with --overwrite"
+            )
         cut = done.cut(past, replaces=target.format.replaces)
         if cut.lacking is not None:
             raise SinkError(

@@ -20,7 +20,7 @@ MEMBER = 256 * 1024
 """Bytes before compression from which nothing is held any longer: eight times what gzip looks back."""
 
 DELAY = 0.4
-"""Seconds that a record is held at most. The writer asks every half of a second."""
+"""Seconds that a record is held at most, as far as the writer asks that often."""
 
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
