@@ -33,6 +33,10 @@ LARGE = 1024 * 1024
 """Bytes from which a body is made into text or base64 piece by piece, while its record is written."""
 
 
+NAMES, LONGEST_NAME = 1_024, 64
+"""Names of headers that are remembered in lower case, and bytes of the longest: nearly all replies have the same."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordConfig:
     """
@@ -352,9 +356,8 @@ def _unsent(result: Result) -> Record:
 
 
 def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool, saved: str | None) -> Record:
-    request = result.request
-    attempts = result.attempts
-    started, elapsed = (attempts[-1].started, attempts[-1].elapsed) if attempts else (hop.started, hop.elapsed)
+    request, attempts, url, given, method = result.request, result.attempts, hop.url, result.request.given, hop.method
+    last = attempts[-1] if attempts else None
     headers = _headers(hop)
     types = headers.get("content-type")
     # Of several the last, as curl and browsers (Fetch 3.3) take it.
@@ -367,18 +370,18 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool, saved: st
         form = read_form(body, label, "none" if saved is not None else config.body)
     large = not whole and form.held >= LARGE
     return (LargeRecord if large else Record)(
-        _clean(request.given),
+        given if given.isascii() else _clean(given),
         request.index,
         result.ok,
         hop.status,
-        _failure(result.error),
-        _clean(hop.method),
-        str(hop.url),
-        [Redirect(str(before.url), before.status) for before in result.redirects],
+        None if result.error is None else _failure(result.error),
+        method if method.isascii() else _clean(method),
+        url.origin.text + url.target,
+        _redirects(result) if result.redirects else [],
         len(attempts),
-        [_try(attempt) for attempt in attempts] if len(attempts) > 1 or (attempts and attempts[-1].waited_for) else [],
-        stamp(started),
-        _micro(elapsed),
+        [] if last is None or (len(attempts) == 1 and not last.waited_for) else [_try(attempt) for attempt in attempts],
+        stamp(hop.started if last is None else last.started),
+        _micro(hop.elapsed if last is None else last.elapsed),
         _phases(hop.timings),
         hop.remote,
         hop.http_version,
@@ -393,7 +396,7 @@ def _sent(result: Result, hop: Hop, config: RecordConfig, whole: bool, saved: st
         form.encoding,
         saved,
         None if request.known is None else _change(result, request.known, headers, sha256),
-        _extra(request.extra),
+        None if request.extra is None else _extra(request.extra),
     )
 
 
@@ -431,21 +434,33 @@ def _try(attempt: Attempt) -> Try:
     )
 
 
+def _redirects(result: Result) -> list[Redirect]:
+    return [Redirect(str(before.url), before.status) for before in result.redirects]
+
+
 def _phases(timings: Timings) -> Phases:
+    queue, first, download = timings.queue, timings.first_byte, timings.download
     return Phases(
-        _micro_or_none(timings.queue),
-        _micro_or_none(timings.dns),
-        _micro_or_none(timings.connect),
-        _micro_or_none(timings.tls),
-        _micro_or_none(timings.first_byte),
-        _micro_or_none(timings.download),
+        # As in `_micro`, whose calls would cost more than it does.
+        None if queue is None else int(queue * 1e6 + 0.5) / 1e6,
+        None if timings.dns is None else _micro(timings.dns),
+        None if timings.connect is None else _micro(timings.connect),
+        None if timings.tls is None else _micro(timings.tls),
+        None if first is None else int(first * 1e6 + 0.5) / 1e6,
+        None if download is None else int(download * 1e6 + 0.5) / 1e6,
     )
+
+
+@lru_cache(maxsize=NAMES)
+def _name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _headers(hop: Hop) -> dict[str, list[str]]:
     headers: dict[str, list[str]] = {}
     for name, value in hop.headers:
-        key = name.decode("latin-1").lower()
+        # What a server makes up is not remembered.
+        key = _name(name) if len(name) <= LONGEST_NAME else name.decode("latin-1").lower()
         try:
             text = value.decode()
         except UnicodeDecodeError:
@@ -460,10 +475,6 @@ def _headers(hop: Hop) -> dict[str, list[str]]:
 def _micro(seconds: float) -> float:
     # Half the cost of round(seconds, 6), and more digits than this mean nothing.
     return int(seconds * 1e6 + 0.5) / 1e6
-
-
-def _micro_or_none(seconds: float | None) -> float | None:
-    return None if seconds is None else int(seconds * 1e6 + 0.5) / 1e6
 
 
 def stamp(seconds: float) -> str:
