@@ -35,9 +35,11 @@ OUTPUTS = (
     ("out.csv",),
     ("out.sqlite",),
     ("out.parquet",),
+    ("out.warc.gz",),
     (SAVE,),
     ("out.jsonl", "out.csv.gz"),
     ("out.csv", "out.sqlite"),
+    ("out.warc", "out.jsonl"),
     ("out.jsonl", SAVE),
 )
 
