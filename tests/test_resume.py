@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -26,6 +26,8 @@ from fetcher.record import Failure, Record, RecordConfig, make_record
 from fetcher.sinks.config import OutputConfig
 from fetcher.sinks.outputs import Outputs, open_outputs
 from fetcher.sinks.past import Entry
+from fetcher.verdict import Verdict, VerdictConfig
+from tests.disks import full_disk
 from tests.samples import reply
 
 STREAMS = ("out.jsonl", "out.csv", "out.tsv", "out.jsonl.gz", "out.csv.gz", "out.jsonl.zst")
@@ -148,6 +150,45 @@ def test_what_the_journal_lacks_is_dropped(here: Path, other: str) -> None:
         assert sorted(indexes(ahead)) == sorted(indexes(journal)) == [0, 1, 2, 3, 4]
 
 
+def test_the_journal_never_has_what_another_output_lacks(here: Path) -> None:
+    """A compressed file holds records back for a moment, and so the journal waits for them."""
+    opened = open_outputs(OutputConfig(output=("held.csv.gz", "journal.sqlite")))
+    for output in opened.outputs:
+        output.begin()
+    for output in opened.outputs:
+        output.add(record(0))
+    for output in opened.outputs:
+        output.flush(NEVER)
+    held = indexes(here / "journal.sqlite"), (here / "held.csv.gz").read_bytes()
+
+    for output in opened.outputs:
+        output.end(NEVER)
+    close(opened)
+
+    assert held == ([], b"")
+    assert indexes(here / "journal.sqlite") == indexes(here / "held.csv.gz") == [0]
+
+
+def test_the_journal_stops_where_another_output_fails(here: Path) -> None:
+    """What could not be written there is not done."""
+    opened = open_outputs(OutputConfig(output=("full.csv", "journal.sqlite")))
+    full, journal = opened.outputs
+    for output in opened.outputs:
+        output.begin()
+        output.add(record(0))
+        output.flush(NEVER)
+    for output in opened.outputs:
+        output.add(record(1))
+
+    with full_disk((here / "full.csv").stat().st_size), pytest.raises(SinkError, match=r"^full\.csv"):
+        full.flush(NEVER)
+    journal.flush(NEVER)
+    journal.end(NEVER)
+    close(opened)
+
+    assert indexes(here / "journal.sqlite") == indexes(here / "full.csv") == [0]
+
+
 @pytest.mark.parametrize("name", [*STREAMS, "out.sqlite"])
 def test_what_failed_is_fetched_again_and_replaced(here: Path, name: str) -> None:
     """One record an entry, the later one; others are as they were."""
@@ -182,6 +223,45 @@ def test_a_kill_before_the_rewrite_loses_nothing(here: Path, name: str) -> None:
     assert (both, there) == ([0, 1, 0], 2)
     assert indexes(here / name) == [1, 0]
     assert [path.name for path in here.iterdir()] == [name]
+
+
+def test_a_full_disk_keeps_the_old_file(here: Path) -> None:
+    """What could not be written anew is as it was, half a new file does not stay, and the next run does it."""
+    write(open_outputs(OutputConfig(output=("out.jsonl",))), [record(0, ok=False), record(1)])
+    opened = open_outputs(OutputConfig(output=("out.jsonl",), retry_failed=("all",)))
+    *outputs, thinning = opened.outputs
+    for output in outputs:
+        output.begin()
+        output.add(record(0))
+        output.end(NEVER)
+
+    with full_disk(100), pytest.raises(SinkError, match=r"^out.jsonl, which is to be written anew: the file may grow"):
+        thinning.end(NEVER)
+    close(opened)
+
+    assert indexes(here / "out.jsonl") == [0, 1, 0]
+    assert [path.name for path in here.iterdir()] == ["out.jsonl"]
+    assert resumed(OutputConfig(output=("out.jsonl",), resume=True), 2) == 2
+    assert indexes(here / "out.jsonl") == [1, 0]
+
+
+def test_nobody_in_a_hurry_waits_for_a_rewrite(here: Path) -> None:
+    """A second signal leaves both records there; the later one counts."""
+    write(open_outputs(OutputConfig(output=("out.csv",))), [record(0, ok=False)])
+    opened = open_outputs(OutputConfig(output=("out.csv",), retry_failed=("all",)))
+    hurry = Event()
+    hurry.set()
+    for output in opened.outputs:
+        output.begin()
+        output.add(record(0))
+        output.end(hurry)
+    close(opened)
+
+    again = open_outputs(OutputConfig(output=("out.csv",), retry_failed=("all",)))
+    close(again)
+
+    assert indexes(here / "out.csv") == [0, 0]
+    assert left(again, 1) == []
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -440,6 +520,54 @@ def test_a_changed_list_is_told_with_both_urls() -> None:
     assert [request.index for request in journal.left([request(0, "http://a/"), request(1)])] == [1]
     with pytest.raises(SourceError, match=r"index 5 is http://c/, where out.csv has http://b/"):
         journal.left([request(5, "http://c/")])
+
+
+class Listed:
+    """A source of two batches, which tells how many entries it has at its end."""
+
+    total: int | None = None
+
+    def __init__(self, *entries: Request) -> None:
+        self._entries = entries
+
+    def estimate(self) -> int | None:
+        return 10
+
+    def close(self) -> None:
+        """Nothing."""
+
+    async def batches(self) -> AsyncIterator[list[Request]]:
+        half = len(self._entries) // 2
+        yield list(self._entries[:half])
+        yield list(self._entries[half:])
+        self.total = len(self._entries)
+
+
+async def test_a_list_has_only_what_is_left_of_it() -> None:
+    """In batches, number and estimate; a batch of which nothing is left is none, and what is done is told of."""
+    journal = Journal(Told(*(Entry(index, record(index).url, index != 1) for index in (0, 1, 3, 9))), "x")
+    told: list[tuple[int, bool]] = []
+    source = journal.remaining(Listed(*map(request, range(4))), lambda *entry: told.append(entry))
+
+    estimate = source.estimate()
+    batches = [[request.index for request in batch] async for batch in source.batches()]
+
+    assert batches == [[2]]
+    assert (estimate, source.total) == (6, 1)
+    assert told == [(0, False), (1, True), (3, False)]
+    assert (journal.there, journal.met) == (4, 3)
+
+
+def test_failures_that_were_there_count() -> None:
+    """The verdict is on the list, however many runs it took; a share is of all entries."""
+    number, share = Verdict(VerdictConfig(max_failures="1")), Verdict(VerdictConfig(max_failures="10%"))
+    for verdict in (number, share):
+        verdict.recall(98, 9)
+        verdict.add(reply(None, status=404))
+        verdict.add(reply(b"ok"))
+
+    assert (number.failed, share.failed) == (True, False)
+    assert (share.seen, share.counted) == (100, 10)
 
 
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.booleans()), max_size=40), st.integers(0, 40))

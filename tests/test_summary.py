@@ -17,7 +17,7 @@ from fetcher.client.names.tally import Lookups
 from fetcher.errors import ErrorKind
 from fetcher.model import Attempt, Error, Hop, Request, Result
 from fetcher.stats import Stats
-from fetcher.summary import Facts, render, show
+from fetcher.summary import Already, Facts, render, show
 from fetcher.terminal import Pen
 from fetcher.tuner import Found
 from fetcher.urls import parse_url
@@ -277,3 +277,21 @@ def test_what_order_and_uniqueness_cost_is_said(mixed: Stats) -> None:
     assert "repeats" not in quiet
     assert "\n  repeats  1,234 entries dropped (--unique)\n" in full
     assert "\n  waited   12.3 s for a slow entry, with no room for more behind it (--ordered)\n" in full
+
+
+def test_what_was_there_has_a_row() -> None:
+    """Also where there was nothing to do; its failures are no reason to speak of a verdict that counts all of them."""
+    there = Already(1_900, 20, 3, 7)
+
+    done = render(Stats(), Facts(elapsed=0.1, counted=20, excessive=True, already=there))
+    first = render(Stats(), Facts(elapsed=0.1, already=Already(0)))
+    few = render(Stats(), Facts(elapsed=0.1, counted=1, already=Already(1, 1)))
+
+    assert done == (
+        "afetch: nothing to do, every entry has its record\n"
+        "  already  1,900 records there, 20 of them failed   3 entries to fetch again\n"
+        "           7 of entries that are not in the list any more\n"
+    )
+    assert first == "afetch: no entries, nothing to do\n"
+    assert "1 record there, 1 of them failed\n" in few
+    assert "verdict  1 result counts as a failure: not too many\n" in few
