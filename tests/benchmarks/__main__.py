@@ -15,6 +15,7 @@ from tests.benchmarks import (
     bench_resume,
     bench_small,
     bench_start,
+    bench_unique,
 )
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.report import Plan, Report, machine
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "small": bench_small,
     "auto": bench_auto,
     "resume": bench_resume,
+    "unique": bench_unique,
     "start": bench_start,
 }
 

@@ -162,6 +162,7 @@ def _resume(lab: Lab, report: Report, records: Path, count: int, what: str, prom
         MB=size / MB,
         first_request=first,
         seconds=usage.elapsed,
+        cpu_seconds=usage.cpu,
         peak_MB=usage.peak / MB,
         held="yes" if held else "NO",
     )
