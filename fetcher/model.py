@@ -204,7 +204,7 @@ class Capture(Struct, frozen=True, gc=False):
     One hop as it went over the wire, for an archive.
 
     Attributes:
-        request: As sent, but that values which may be credentials are `***` in its head.
+        request: Its head as sent, but that values which may be credentials are `***`.
         form: A body was sent behind it that is not in it.
         head: Of the reply, as received and with its empty line; empty where there was none.
         payload: The reply's body as received, in its content coding; None where that is the hop's `body`, or nothing.
@@ -212,6 +212,7 @@ class Capture(Struct, frozen=True, gc=False):
         truncated: Why the reply is not all here, as WARC has it (`length`, `time`, `disconnect`, `unspecified`); empty
             where it is.
         beside: The payload is held beside the budget for bodies.
+        sent: The request's body: no copy, but what the entry has.
     """
 
     request: bytes
@@ -221,6 +222,7 @@ class Capture(Struct, frozen=True, gc=False):
     chunked: bool
     truncated: str
     beside: bool = False
+    sent: bytes = b""
 
     def followed(self, body: bytes | None) -> Capture:
         """That of a redirect that is followed, with no more of its body than a few pages of text."""

@@ -66,6 +66,7 @@ def captured(
     result: Result,
     *,
     request: bytes = SENT,
+    sent: bytes = b"",
     form: bool = False,
     head: bytes = b"HTTP/1.1 200 OK\r\n\r\n",
     payload: bytes | None = None,
@@ -74,7 +75,7 @@ def captured(
 ) -> Result:
     """The result, of whose last hop this went over the wire."""
     assert result.hop is not None
-    capture = Capture(request, form, head, payload, chunked, truncated)
+    capture = Capture(request, form, head, payload, chunked, truncated, sent=sent)
     return replace(result, hop=replace(result.hop, capture=capture, remote="[fe80::1%eth0]:443"))
 
 
@@ -283,7 +284,7 @@ async def test_a_request_is_kept_as_it_was_sent(raw_server: MakeRawServer) -> No
 
     hop, held = await fetch(str(url), request=Request(0, "", url, "POST", b"body\r\n\r\n", headers))
 
-    assert [the_capture(hop).request] == server.requests
+    assert [the_capture(hop).request + the_capture(hop).sent] == server.requests
     assert (hop.body, the_capture(hop).payload, held) == (b"ok", None, 2)
 
 
@@ -470,7 +471,7 @@ async def test_a_body_that_nobody_wanted_is_said_to_be_left_out(site: Site) -> N
 )
 def test_why_a_reply_is_cut_is_said_as_the_standard_has_it(kind: ErrorKind, reason: str) -> None:
     """Of what is whole on the wire it is not said, whatever else is wrong with it."""
-    tape = Tape(SENT, 0)
+    tape = Tape(SENT, None, 0)
 
     assert tape.capture(Error(kind, ""), whole=False).truncated == reason
     assert tape.capture(Error(kind, ""), whole=True).truncated == ""
@@ -479,7 +480,7 @@ def test_why_a_reply_is_cut_is_said_as_the_standard_has_it(kind: ErrorKind, reas
 
 def test_a_tape_is_as_long_as_it_may_be() -> None:
     """A payload in a coding is kept up to a bound, whatever it is decoded to."""
-    tape = Tape(SENT, 10)
+    tape = Tape(SENT, None, 10)
 
     kept = [tape.take(b"12345678"), tape.take(b"abcdef"), tape.take(b"more")]
 
@@ -579,7 +580,7 @@ def test_blocks_come_back_byte_for_byte(
 ) -> None:
     """Whatever is in heads and payloads, readers find the records' ends and the same bytes between them."""
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in headers) + b"\r\n"
-    result = captured(reply(None if payload is None else b"decoded"), request=SENT + body, head=head, payload=payload)
+    result = captured(reply(None if payload is None else b"decoded"), sent=body, head=head, payload=payload)
 
     data = written(record_of(result), record_of(result, 1), packed=packed)
 

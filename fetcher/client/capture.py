@@ -6,7 +6,7 @@ from io import BytesIO
 
 from fetcher.client.request_heads import hidden
 from fetcher.errors import ErrorKind
-from fetcher.model import Capture, Error
+from fetcher.model import Capture, Error, Form
 
 LARGEST = 50 * 1024 * 1024
 """Bytes of a payload that are kept where nothing else bounds it."""
@@ -27,8 +27,8 @@ class Tape:
     What was said and heard for one hop.
 
     Args:
-        request: As it is sent: its head, and its body unless that is a form.
-        form: What is sent behind that is not kept: it may be in files, of any size.
+        request: As it is sent, its body included unless that is a form.
+        body: The request's.
         limit: Bytes that are kept of a payload in a content coding; 0 stands for `LARGEST`.
 
     Attributes:
@@ -39,9 +39,11 @@ class Tape:
         held: Bytes of the payload, where that is not the reply's body.
     """
 
-    def __init__(self, request: bytes, limit: int, *, form: bool = False) -> None:
-        self._request = request
-        self._form = form
+    def __init__(self, request: bytes, body: bytes | Form | None, limit: int) -> None:
+        # Of a form only the head is kept: it may be in files, of any size.
+        self._form = isinstance(body, Form)
+        self._sent = body if isinstance(body, bytes) else b""
+        self._request = request[: len(request) - len(self._sent)]
         self._limit = limit or LARGEST
         self._payload: BytesIO | None = None
         self.head = b""
@@ -75,6 +77,6 @@ class Tape:
         reason = "length" if self.cut else "unspecified" if self.skipped else ""
         if error is not None and not whole:
             reason = reason or _REASONS.get(error.kind, "unspecified")
-        head, empty, body = self._request.partition(b"\r\n\r\n")
+        head, empty, _ = self._request.partition(b"\r\n\r\n")
         payload = self._payload.getvalue() if self._payload is not None else None
-        return Capture(hidden(head) + empty + body, self._form, self.head, payload, self.chunked, reason)
+        return Capture(hidden(head) + empty, self._form, self.head, payload, self.chunked, reason, sent=self._sent)

@@ -266,7 +266,7 @@ class Client:
                     wire.remote = _address(transport.get_extra_info("peername"))
                 request = self._heads.request(job)
                 if self._config.capture and not ours:
-                    reply.tape = Tape(request, limit, form=isinstance(job.body, Form))
+                    reply.tape = Tape(request, job.body, limit)
                 if self._folder is not None and job.request.save is not None:
                     all_asked = job.part is not None or b"\r\nrange: " not in request.lower()
                     reply.keeping = Keeping(self._folder, job, whole=all_asked)

@@ -138,10 +138,9 @@ class Warc:
             sent.append(("WARC-Concurrent-To", response))
         if capture.form:
             sent.append(("WARC-Truncated", "unspecified"))
-        head, empty, body = capture.request.partition(b"\r\n\r\n")
-        if body:
-            sent.append(("WARC-Payload-Digest", _digest(body)))
-        pieces += self._record("request", request, date, sent, REQUEST, [head + empty, body])
+        if capture.sent:
+            sent.append(("WARC-Payload-Digest", _digest(capture.sent)))
+        pieces += self._record("request", request, date, sent, REQUEST, [capture.request, capture.sent])
         if not response:
             return [request]
         payload = hop.body if capture.payload is None else capture.payload
