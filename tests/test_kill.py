@@ -43,6 +43,8 @@ REWRITTEN = (
     ("out.sqlite",),
     ("out.jsonl", "out.csv"),
     ("out.sqlite", "out.jsonl"),
+    (SAVE,),
+    ("out.jsonl", SAVE),
 )
 """Formats in which records can be replaced."""
 
