@@ -105,15 +105,15 @@ class Shelf:
         await self.send(wire, 206, self.body[start:], ("Content-Range", f"bytes {start}-{last}/{last + 1}"))
 
 
-def test_bodies_are_files_and_not_in_the_records(site: Site, tmp_path: Path) -> None:
-    """Small, large and empty ones; everything else of the record is as without files."""
+def test_bodies_are_files_and_not_in_the_records(either_site: Site, tmp_path: Path) -> None:
+    """Small, large and empty ones, with TLS and without; everything else of the record is as without files."""
     urls = [
-        site.page("small", path="/small"),
-        site.page(LARGE, path="/large", content_type="x/y"),
-        site.page(path="/empty"),
+        either_site.page("small", path="/small"),
+        either_site.page(LARGE, path="/large", content_type="x/y"),
+        either_site.page(path="/empty"),
     ]
 
-    records = save(tmp_path, *urls)
+    records = save(tmp_path, *urls, insecure=True)
 
     assert files(tmp_path) == {"small": b"small", "large": LARGE, "empty": b""}
     assert [record.saved for record in records] == ["small", "large", "empty"]
@@ -652,7 +652,7 @@ async def test_a_run_that_is_left_early_leaves_no_temporary_file(site: Site, tmp
     urls = [site.answer(half, path="/half"), site.gate(page("small"), path="/small").url]
     records = fetch(urls, Settings(save=str(tmp_path), save_name="{name}"))
 
-    async with records:
+    async with asyncio.timeout(PATIENCE), records:
         while not any(name.endswith(".part") for name in files(tmp_path)):
             await asyncio.sleep(0.005)
 
