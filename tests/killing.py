@@ -108,6 +108,10 @@ class Life:
         failing: Share of the pages that are missing, at their first visit.
         mended: Missing pages are there at a later visit.
         pace: Seconds that a reply takes at most; it is chosen if it is not said.
+
+    Attributes:
+        only: Records of what succeeded are written, and no others; so the journal is none of the outputs.
+        failed: The name of a file for the entries that failed; empty is none.
     """
 
     def __init__(
@@ -128,6 +132,8 @@ class Life:
         self._said = folder.with_name(f"{folder.name}.said")
         self.outputs = outputs
         self.random = random.Random(seed)
+        self.only = False
+        self.failed = ""
         self.entries: list[str] = []
         self.story: list[str] = []
         self.asked: list[list[Asked]] = []
@@ -157,7 +163,7 @@ class Life:
     @property
     def journal(self) -> Path:
         """The output that says what is done: a database if there is one, else the first that can."""
-        able = [name for name in self.outputs if name.endswith(JOURNALS)]
+        able = [name for name in self.outputs if name.endswith(JOURNALS) and not self.only]
         return self.folder / min(able, key=lambda name: name != "out.sqlite", default=self.outputs[0] + SIDE)
 
     @property
@@ -215,23 +221,29 @@ class Life:
 
     def check_end(self) -> None:
         """One record for each entry, in every output, with the right body; and nothing else in the folder."""
-        files = {"urls.txt", self.journal.name, *self.outputs}
+        files = {"urls.txt", self.journal.name, *self.outputs, *filter(None, [self.failed])}
         left = {path.name for path in self.folder.iterdir()}
         assert left == files, f"files: {left ^ files}"
         rows = self.known
-        self._check_rows(rows, self.journal.name)
+        self._check_rows(rows, self.journal.name, set(range(len(self.entries))))
+        wanted = {row.index for row in rows if row.ok or not self.only}
         for name in self.outputs:
             if name == SAVE:
                 self._check_saved(rows)
-            elif not name.startswith(self.journal.name):
-                self._check_rows(whole(self.folder / name), name)
-        if self.journal.name in self.outputs:
-            self._check_rows(whole(self.journal), self.journal.name)
+            else:
+                self._check_rows(whole(self.folder / name), name, wanted)
+        if self.failed:
+            listed = Counter((self.folder / self.failed).read_text().splitlines())
+            assert listed == Counter(row.url for row in rows if not row.ok), f"{self.failed}: {listed}"
 
     def _command(self) -> Iterable[str]:
         yield from ("urls.txt", "--no-env")
         for name in self.outputs:
             yield from ("--save" if name == SAVE else "-o", name)
+        if self.only:
+            yield from ("--only", "ok")
+        if self.failed:
+            yield from ("--failed", self.failed)
 
     def _page(self, number: int) -> Page:
         chance = self.random
@@ -298,13 +310,13 @@ class Life:
         counted = sum(int(found[1].replace(",", "")) for found in (there, again) if found is not None)
         assert counted == len({row.index for row in known}), f"{len(known)} records were there: {said}"
 
-    def _check_rows(self, rows: list[Row], name: str) -> None:
+    def _check_rows(self, rows: list[Row], name: str, wanted: set[int]) -> None:
+        """There is one record for each of the wanted entries, and no other."""
         counts = Counter(row.index for row in rows)
         twice = sorted(index for index, count in counts.items() if count > 1)
-        lost = sorted(set(range(len(self.entries))) - set(counts))
         assert not twice, f"{name}: more than one record: {twice}"
-        assert not lost, f"{name}: no record: {lost}"
-        assert len(counts) == len(self.entries), f"{name}: records of no entry: {sorted(counts)[-3:]}"
+        assert not wanted - counts.keys(), f"{name}: no record: {sorted(wanted - counts.keys())}"
+        assert not counts.keys() - wanted, f"{name}: not to be there: {sorted(counts.keys() - wanted)}"
         for row in rows:
             assert row.url == self.entries[row.index], f"{name}: {row} is {self.entries[row.index]}"
             page = self._pages.get(row.url)

@@ -156,6 +156,9 @@ async def killed_and_resumed(life: Life) -> None:
     """Up to three runs that are killed, over a list that may grow meanwhile, and one that is not."""
     chance = life.random
     life.grow(chance.randrange(60, 160))
+    life.failed = "failed.txt" if chance.random() < 0.2 else ""
+    # Where bodies are saved, too, one of those that failed would be of no record.
+    life.only = chance.random() < 0.2 and SAVE not in life.outputs
     ordered = ["--ordered"] if chance.random() < 0.2 else []
     for _ in range(chance.randint(1, 3)):
         cold = chance.random() < 0.03
