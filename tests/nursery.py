@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -27,6 +28,8 @@ from typing import Any, NoReturn, Self
 
 from msgspec import Struct
 
+import fetcher
+
 KILLED = -signal.SIGKILL
 """Status of a process that was killed."""
 
@@ -35,20 +38,8 @@ STEPS = frozenset(
 )
 """Audit events that are steps, where they are about a file of the run's own folder; so is every write to a file."""
 
-IMPORTED = (
-    "fetcher.__main__",
-    "fetcher.cli.main",
-    "fetcher.cli.launch",
-    "fetcher.cli.explain",
-    "fetcher.engine",
-    "fetcher.saving.files",
-    "fetcher.sinks.jsonl",
-    "fetcher.sinks.parquet",
-    "fetcher.sinks.sqlite",
-    "fetcher.sinks.table",
-    "rich.console",
-    "uvloop",
-)
+IMPORTED = ("pyarrow.parquet", "rich.console", "uvloop")
+"""What the command loads late, beside its own modules."""
 
 
 class Order(Struct, frozen=True):
@@ -136,7 +127,7 @@ class Nursery:
 
 def serve(listener: socket.socket) -> None:
     """Fork what is asked for, until whoever started us closes our standard input."""
-    for name in IMPORTED:
+    for name in (*IMPORTED, *(module.name for module in pkgutil.walk_packages(fetcher.__path__, "fetcher."))):
         # Some need what is not installed everywhere.
         with suppress(ImportError):
             importlib.import_module(name)
