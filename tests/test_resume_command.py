@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event
 
 from tests.conftest import Afetch, Completed
+from tests.ordinary import ORDINARY_COMMAND
 from tests.servers import PATIENCE, Site
-from tests.test_endings import end, read_until, stderr_of
+from tests.test_endings import end, read_until, stderr_of, stdout_of
 
 
 def urls(site: Site, count: int, start: int = 0) -> list[str]:
@@ -194,6 +195,42 @@ def test_a_disk_too_full_to_rewrite_keeps_the_old_file(afetch: Afetch, site: Sit
     assert done.returncode == 0
     with gzip.open(afetch.folder / "out.jsonl.gz", "rt") as lines:
         assert sorted(json.loads(line)["index"] for line in lines) == [0, 1, 2]
+
+
+def test_a_folder_that_may_not_be_written_is_noticed_before_the_first_request(afetch: Afetch, site: Site) -> None:
+    """A file is written anew in it; to go on with the file needs no such right."""
+    folder = afetch.folder / "locked"
+    folder.mkdir()
+    write_list(afetch, site.page("x", status=404), site.page("y"))
+    afetch("urls.txt", "-o", "locked/out.jsonl", "--limit", "1")
+    folder.chmod(0o500)
+
+    refused = end(afetch.start("urls.txt", "-o", "locked/out.jsonl", "--retry-failed", "all", command=ORDINARY_COMMAND))
+    resumed = end(afetch.start("urls.txt", "-o", "locked/out.jsonl", "--resume", command=ORDINARY_COMMAND))
+
+    assert refused[0] == 2
+    assert "locked/out.jsonl: has records that are to be replaced, and its folder" in refused[2]
+    assert resumed[0] == 1, resumed[2]
+    assert indexes(folder / "out.jsonl") == [0, 1]
+
+
+def test_a_reader_that_goes_away_loses_nothing(afetch: Afetch, site: Site) -> None:
+    """`afetch -o out.jsonl -o - | head -1`: it ends as other commands do, and can be gone on with."""
+    gate = site.gate(path="/late")
+    write_list(afetch, site.page("x", path="/x"), gate.url)
+    process = afetch.start("urls.txt", "-o", "out.jsonl", "-o", "-", "-c", "1")
+    read_until(stdout_of(process), b"/x")
+    assert process.stdout is not None
+    process.stdout.close()
+    gate.open()
+    status = process.wait(PATIENCE)
+
+    done = afetch("urls.txt", "-o", "out.jsonl", "--resume")
+
+    assert status == -signal.SIGPIPE
+    assert done.returncode == 0, done.stderr
+    assert indexes(afetch.folder / "out.jsonl") == [0, 1]
+    assert asked(site)["/x"] == 1
 
 
 def test_a_cache_goes_with_a_resumed_run(afetch: Afetch, site: Site) -> None:

@@ -1,8 +1,7 @@
 """
 Owns the opening of outputs, and the output that joins a format to a place.
 
-Where a run goes on with what an earlier one left, all are looked at before anything is touched: one of them, the
-journal, says what is done, and what the others have more than it has is dropped.
+One of several is the journal, which is written behind the others; how a run goes on with them is in `going_on.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from fetcher.sinks.config import KEYS, OutputConfig, Place
 from fetcher.sinks.failed import FailedEntries
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS, Opened, Shape
+from fetcher.sinks.going_on import Part, go_on
 from fetcher.sinks.packed import PACKINGS, Packed
 from fetcher.sinks.past import Left, Past, Thinned
 from fetcher.sinks.places import OpenFile, Taken
@@ -260,48 +260,15 @@ def _failed(config: OutputConfig, ledger: Ledger | None, taken: Taken, closing: 
 def _go_on(
     config: OutputConfig, journal: _Target, targets: list[_Target], counts: Judge | None
 ) -> tuple[Journal, list[Thinned]]:
-    """
-    What is done, and of which outputs records are to be taken out in the end. All others are cut back to the journal.
-
-    Raises:
-        SinkError: One cannot be gone on with. Then none was touched.
-    """
+    """What is done, and of which outputs records are to be taken out in the end. Raises SinkError, as `go_on` does."""
     again = None if config.retry_failed is None else choosing_again(config.retry_failed)
     judges = Judges(again, counts, choosing_entries(config.only, changed=config.changed_only))
-    name = journal.place.path or ""
-    if journal.past is None:
-        raise SinkError(f"{name}: cannot be gone on with")
-    done = Journal(journal.past, name, judges)
-    cuts: list[tuple[Past, int]] = [(journal.past, done.records)]
-    thinned = [journal] if done.doubled or done.again else []
-    for target in targets:
-        past, path = target.past, target.place.path
-        if target is journal or past is None:
-            continue
-        if journal.file is not None and journal.file.made and any(True for _ in past.entries()):
-            raise SinkError(
-                f"{path}: has records, and {name}, which should say what is done, is not there; put it back, or begin "
-                "anew with --overwrite"
-            )
-        cut = done.cut(past, replaces=target.format.replaces)
-        if cut.lacking is not None:
-            raise SinkError(
-                f"{path}: lacks the record of index {cut.lacking:,}, which {name} has; put it back as it was, or begin "
-                "anew with --overwrite"
-            )
-        if cut.surplus or done.again:
-            thinned.append(target)
-        cuts.append((past, cut.keep))
-    pasts = [target.past for target in thinned if isinstance(target.past, Thinned)]
-    for target in thinned:
-        if not isinstance(target.past, Thinned) and not target.format.replaces:
-            raise SinkError(
-                f"{target.place.path}: has records that {name} lacks, and none can be taken out of "
-                f"{target.place.format}; put both back as they were, or begin anew with --overwrite"
-            )
-    for past, keep in cuts:
-        past.keep(keep)
-    return done, pasts
+    [first, *others] = [
+        Part(target.file.path, target.place.format, target.past, target.format.replaces, target.file.made)
+        for target in (journal, *(target for target in targets if target is not journal))
+        if target.file is not None and target.past is not None
+    ]
+    return go_on(first, others, judges)
 
 
 class Held:
