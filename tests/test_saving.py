@@ -594,6 +594,24 @@ def test_a_small_disk_that_is_full_is_no_different(site: Site, tmp_path: Path) -
         assert files(tmp_path) == {"fits": b"fits"}
 
 
+@pytest.mark.parametrize("coded", [False, True])
+def test_nothing_is_lost_where_a_disk_is_slow(
+    either_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coded: bool
+) -> None:
+    """Replies stop and go on many times, with TLS and without, also where there is more to decode than was read."""
+    monkeypatch.setattr("fetcher.saving.files.MOST_UNWRITTEN", SMALL)
+    monkeypatch.setattr("fetcher.saving.files.FEWEST_UNWRITTEN", SMALL // 2)
+    body = (LARGE + bytes(len(LARGE))) * 5
+    sent = gzip.compress(body, 1) if coded else body
+    headers = [("Content-Encoding", "gzip")] if coded else []
+    urls = [either_site.page(sent, path=f"/{name}", headers=headers) for name in "abc"]
+
+    records = save(tmp_path, *urls, insecure=True)
+
+    assert files(tmp_path) == {"a": body, "b": body, "c": body}
+    assert [record.sha256 for record in records] == [sha256(body)] * 3
+
+
 class Slow:
     """A reply whose body a disk does not take."""
 

@@ -270,6 +270,15 @@ def test_a_row_names_its_file_itself() -> None:
     assert made == ["_/_/etc/passwd", "C_/Users/me", "x", "x-2"]
 
 
+def test_a_name_that_may_get_an_extension_may_have_one_already() -> None:
+    """A column with a dot, before a type that nobody knows yet."""
+    entries = [request(f"{HOST}/", extra={"a": name}) for name in ("0", "0.html", "0.html")]
+
+    made = names("{extra.a}{ext}", *entries, types=("text/html", None, None))
+
+    assert made == ["0.html", "0.html-2", "0.html-3"]
+
+
 def test_a_folder_of_a_row_is_no_file_of_another() -> None:
     """Whatever extension the file has, with types in names and without."""
     for template in ("{path}", "{stem}{ext}"):

@@ -314,11 +314,12 @@ class Namer:
         """The name of a folder that is no file's, with a slash behind it."""
         above, _, last = wanted.rpartition("/")
         above = (self._folders.get(above) or self._folder(above)) if above else ""
-        name = above + last + _number(lambda number: self._may_be_folder(above + last + number))
+        name = above + last
         if not self._seen.has_hash(_hash(name) ^ _FOLDER):
-            self._seen.add_hash(_hash(name) ^ _FOLDER)
-            stem, ext = self._split(name)
-            self._take(stem, ext)
+            name += _number(lambda number: self._may_be_folder(above + last + number))
+            if self._seen.add_hash(_hash(name) ^ _FOLDER):
+                stem, ext = self._split(name)
+                self._take(stem, ext)
         if len(self._folders) >= FOLDERS:
             self._folders.clear()
         self._folders[wanted] = found = f"{name}/"
@@ -346,25 +347,35 @@ class Namer:
         return stem + number
 
     def _is_free(self, stem: str, ext: str | None) -> bool:
-        has, hash_ = self._seen.has_hash, _hash(stem)
-        if ext is None:
-            return not has(hash_) and not has(hash_ ^ _KNOWN)
-        return not has(hash_ ^ _hash_of_extension(ext)) and not (self._template.by_type and has(hash_ ^ _OPEN))
+        name, against, _ = self._marks(stem, ext)
+        return not any(self._seen.has_hash(mark) for mark in (name, *against))
 
     def _take(self, stem: str, ext: str | None) -> bool:
         """Whether a name was free; it is taken from now on."""
-        seen, hash_ = self._seen, _hash(stem)
+        seen = self._seen
+        name, against, left = self._marks(stem, ext)
+        for mark in against:
+            if seen.has_hash(mark):
+                return False
+        if not seen.add_hash(name):
+            return False
+        for mark in left:
+            seen.add_hash(mark)
+        return True
+
+    def _marks(self, stem: str, ext: str | None) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """The hash of a name, what must not be there for it to be free, and what it leaves beside itself."""
+        hash_ = _hash(stem)
         if not self._template.by_type:
-            return seen.add_hash(hash_ ^ _hash_of_extension(ext or ""))
-        if ext is None:
-            free = not seen.has_hash(hash_ ^ _KNOWN) and seen.add_hash(hash_)
-            if free:
-                seen.add_hash(hash_ ^ _OPEN)
-        else:
-            free = not seen.has_hash(hash_ ^ _OPEN) and seen.add_hash(hash_ ^ _hash_of_extension(ext))
-            if free:
-                seen.add_hash(hash_ ^ _KNOWN)
-        return free
+            return hash_, (), ()
+        if ext is not None:
+            return hash_ ^ _hash_of_extension(ext), (hash_ ^ _OPEN,), (hash_ ^ _KNOWN,)
+        # It may come to no extension, and have something behind its last dot all the same.
+        before, last = _split_last(stem)
+        if not last:
+            return hash_, (hash_ ^ _KNOWN,), (hash_ ^ _OPEN,)
+        known = _hash(before)
+        return known ^ _hash_of_extension(last), (hash_ ^ _KNOWN, known ^ _OPEN), (hash_ ^ _OPEN, known ^ _KNOWN)
 
 
 def finished(name: str, sha256: str, media_type: str | None) -> str:
