@@ -12,25 +12,25 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Event
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from fetcher.errors import SinkError
-from fetcher.journal import Journal, Judge, Judges
 from fetcher.record import Record
-from fetcher.sinks.behind import Behind, Thinning
 from fetcher.sinks.chosen import CHANGES, Chosen, choosing, choosing_again, choosing_entries
 from fetcher.sinks.config import KEYS, OutputConfig, Place
 from fetcher.sinks.failed import FailedEntries
 from fetcher.sinks.files import Descriptor, Destination, Function, sentence
 from fetcher.sinks.formats import SINKS, Opened, Shape
-from fetcher.sinks.going_on import Part, go_on
 from fetcher.sinks.packed import PACKINGS, Packed
 from fetcher.sinks.past import Left, Past, Thinned
 from fetcher.sinks.places import OpenFile, Taken
 from fetcher.sinks.protocol import Output, Said, Sink
 from fetcher.sources.ledger import Ledger
+
+if TYPE_CHECKING:
+    from fetcher.journal import Journal, Judge
 
 STANDARD_OUTPUT = "standard output"
 
@@ -114,15 +114,14 @@ def open_outputs(
         done, pasts = (None, []) if journal is None or not config.resume else _go_on(config, journal, targets, counts)
         # From here on whoever opened a file closes it.
         outputs = {id(target): target.output(config, whole=target is journal) for target in targets}
-        last = None if journal is None else outputs.pop(id(journal))
-        others = list(outputs.values())
+        others = [outputs[id(target)] for target in targets if target is not journal]
         before = [outputs[id(target)] for target in targets if target is not journal and target.resumes]
-        if last is not None:
-            others.append(Behind(last, before) if before else last)
+        if journal is not None:
+            others.append(_behind(outputs[id(journal)], before))
         if listed is not None:
             others.append(listed)
         if pasts:
-            others.append(Thinning(pasts))
+            others.append(_thinning(pasts))
         closing.pop_all()
     files = [target for target in targets if target.file is not None]
     resumes = journal is not None and all(target.resumes for target in files)
@@ -261,6 +260,10 @@ def _go_on(
     config: OutputConfig, journal: _Target, targets: list[_Target], counts: Judge | None
 ) -> tuple[Journal, list[Thinned]]:
     """What is done, and of which outputs records are to be taken out in the end. Raises SinkError, as `go_on` does."""
+    # Imported here, so that only who asks for it pays for it.
+    from fetcher.journal import Judges
+    from fetcher.sinks.going_on import Part, go_on
+
     again = None if config.retry_failed is None else choosing_again(config.retry_failed)
     judges = Judges(again, counts, choosing_entries(config.only, changed=config.changed_only))
     [first, *others] = [
@@ -269,6 +272,21 @@ def _go_on(
         if target.file is not None and target.past is not None
     ]
     return go_on(first, others, judges)
+
+
+def _behind(journal: Output, others: list[Output]) -> Output:
+    """The journal, which waits for the others if there are any."""
+    if not others:
+        return journal
+    from fetcher.sinks.behind import Behind
+
+    return Behind(journal, others)
+
+
+def _thinning(pasts: list[Thinned]) -> Output:
+    from fetcher.sinks.behind import Thinning
+
+    return Thinning(pasts)
 
 
 class Held:
