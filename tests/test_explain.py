@@ -242,6 +242,23 @@ def test_a_hosts_table_is_named_with_its_limits(afetch: Afetch) -> None:
     assert rows(done.stdout, "The run")["said"] == ["afetch.toml: per-host-rate 100/m", "afetch.toml: 1 table of hosts"]
 
 
+def test_files_are_told_by_their_names(afetch: Afetch) -> None:
+    """What only a reply tells is open; the limits that give way to files are none, and there is no folder yet."""
+    done = afetch("http://a/x/", "http://a/b.pdf", "--explain", "--save", "files")
+
+    assert [rows(done.stdout, url)["file"] for url in ("http://a/x/", "http://a/b.pdf")] == [
+        ["a/16/index-16f18436c4{ext}"],
+        ["a/b5/b-b5e6eb7143.pdf"],
+    ]
+    assert rows(done.stdout, "http://a/x/")["timeout"] == ["no limit"]
+    run = rows(done.stdout, "The run")
+    assert (run["body"], run["saved"]) == (
+        ["of any size"],
+        ["below files where a reply succeeds, and not in its record"],
+    )
+    assert list(afetch.folder.iterdir()) == []
+
+
 def test_each_setting_is_told_as_it_is(afetch: Afetch) -> None:
     """What is off is told as off, what is chosen as chosen."""
     options = [

@@ -31,10 +31,13 @@ from fetcher.hosts import HostConfig, Hosts
 from fetcher.model import IDEMPOTENT, Request, Url
 from fetcher.policy import CURABLE, REFUSALS, UNSENT, first_job
 from fetcher.robots import PATH
+from fetcher.saving.names import shown_name
+from fetcher.saving.naming import Named
 from fetcher.settings import Settings
 from fetcher.sinks.config import OutputConfig, Place
 from fetcher.sinks.files import sentence
 from fetcher.sinks.formats import SINKS
+from fetcher.sources.protocol import Source
 from fetcher.sources.reader import Feed
 from fetcher.sources.unique import Unique
 from fetcher.terminal import WIDTH, Pen, counted, escaped, is_terminal, sized
@@ -88,7 +91,9 @@ def explain(sources: tuple[str, ...], settings: Settings, output: OutputConfig, 
 async def _tell_entries(sources: tuple[str, ...], settings: Settings, entries: Entries, paper: Paper) -> int:
     """Tell of each entry as soon as it is read; how many were read, which may be one more than is told."""
     limit = SHOWN + 1 if settings.limit is None else settings.limit
-    feed = Feed(sources, replace(settings, limit=limit), settings.headers)
+    feed: Source = Feed(sources, replace(settings, limit=limit), settings.headers)
+    if settings.save is not None:
+        feed = Named(feed, settings.save_name)
     source = Unique(feed) if settings.unique else feed
     count = 0
     try:
@@ -169,6 +174,8 @@ class Entries:
             yield Row("URL", [str(url)])
         yield Row("request", shown_head(self._heads.request(first_job(request, url))))
         yield Row("body", "none" if request.body is None else counted(len(request.body), "byte"))
+        if self._settings.save is not None and request.save is not None:
+            yield Row("file", [shown_name(request.save)])
         host = url.origin.host
         yield Row("host", f"{host}, port {url.origin.port}")
         if self._proxies:
@@ -229,7 +236,7 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
     yield Row("robots.txt", "is asked for before and kept to" if settings.robots else "is not asked for")
     yield Row("body", f"up to {Size().write(settings.max_size)}" if settings.max_size else "of any size")
     if settings.save is not None:
-        yield Row("saved", f"in {settings.save}, as {settings.save_name}, where it succeeds")
+        yield Row("saved", f"below {settings.save} where a reply succeeds, and not in its record")
     for place in output.places:
         yield Row("output", _output(place, output))
     if output.failed is not None:

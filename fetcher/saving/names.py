@@ -391,6 +391,12 @@ def finished(name: str, sha256: str, media_type: str | None) -> str:
     return _MARKED.sub(lambda match: sha256[: int(match[1])], name) if _HASH_MARK in name else name
 
 
+def shown_name(name: str) -> str:
+    """A name as it stands before there is a reply, with the fields that are still open."""
+    open_type = name.replace(_TYPE_MARK, "{ext}")
+    return _MARKED.sub(lambda match: "{sha256}" if match[1] == "64" else f"{{sha256:{int(match[1])}}}", open_type)
+
+
 def needs_hash(name: str) -> bool:
     """Whether the body's hash is a part of the name: then a file that is there already is the same."""
     return _HASH_MARK in name
