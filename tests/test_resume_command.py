@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import signal
 import time
@@ -178,23 +177,6 @@ def test_a_full_disk_is_gone_on_with(afetch: Afetch, site: Site) -> None:
     assert 0 < there < 20
     assert already(done).startswith(f"{there} record")
     assert indexes(afetch.folder / "out.jsonl") == list(range(20))
-
-
-def test_a_disk_too_full_to_rewrite_keeps_the_old_file(afetch: Afetch, site: Site) -> None:
-    """Status 2 and the way on; with room again the next run does it."""
-    write_list(afetch, site.sequence(404, 200), site.page("x" * 9000), site.page("x" * 9000))
-    afetch("urls.txt", "-o", "out.jsonl.gz", "--body", "base64")
-    (afetch.folder / "out.jsonl.gz.afetch-new").mkdir()
-
-    failed = afetch("urls.txt", "-o", "out.jsonl.gz", "--retry-failed", "all")
-    (afetch.folder / "out.jsonl.gz.afetch-new").rmdir()
-    done = afetch("urls.txt", "-o", "out.jsonl.gz", "--resume")
-
-    assert failed.returncode == 2
-    assert "out.jsonl.gz, which is to be written anew: is a directory" in failed.stderr
-    assert done.returncode == 0
-    with gzip.open(afetch.folder / "out.jsonl.gz", "rt") as lines:
-        assert sorted(json.loads(line)["index"] for line in lines) == [0, 1, 2]
 
 
 def test_a_folder_that_may_not_be_written_is_noticed_before_the_first_request(afetch: Afetch, site: Site) -> None:
