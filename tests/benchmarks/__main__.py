@@ -1,30 +1,46 @@
-"""Owns the command: `python -m tests.benchmarks [NAME]… [--json FILE] [--runs N] [--scale F]`."""
+"""Owns the command: `python -m tests.benchmarks [NAME]… [--json FILE] [--rounds N] [--scale F]`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks import (
     bench_auto,
     bench_budget,
+    bench_formats,
     bench_frontier,
-    bench_memory,
+    bench_hostile,
+    bench_large,
+    bench_latency,
+    bench_million,
+    bench_pages,
     bench_resume,
+    bench_save,
     bench_small,
     bench_start,
+    bench_tlsfresh,
     bench_unique,
+    network,
 )
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.report import Plan, Report, machine
 
 BENCHMARKS = {
-    "memory": bench_memory,
+    "small": bench_small,
+    "pages": bench_pages,
+    "tlsfresh": bench_tlsfresh,
+    "latency": bench_latency,
+    "large": bench_large,
+    "hostile": bench_hostile,
+    "save": bench_save,
+    "formats": bench_formats,
+    "million": bench_million,
     "budget": bench_budget,
     "frontier": bench_frontier,
-    "small": bench_small,
     "auto": bench_auto,
     "resume": bench_resume,
     "unique": bench_unique,
@@ -37,17 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure afetch on this machine.")
     parser.add_argument("benchmark", nargs="*", help=f"{', '.join(BENCHMARKS)}; without any: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
-    parser.add_argument("--runs", type=int, metavar="N", help="rounds of what is compared in turns")
+    parser.add_argument(
+        "--rounds", "--runs", dest="runs", type=int, metavar="N", help="rounds of what is compared in turns"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="factor on counts and sizes, to try it out")
     options = parser.parse_args(arguments)
     names = options.benchmark or list(BENCHMARKS)
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    network.enter(sys.argv[1:] if arguments is None else arguments)
     plan = Plan(options.runs, options.scale)
     report = Report()
     about = machine()
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    print(", ".join(f"{key} {value or 'not installed'}" for key, value in about.items()))
     for name in names:
         report.begin(name, BENCHMARKS[name].TITLE)
         # A server of its own, so that no benchmark finds what another left.

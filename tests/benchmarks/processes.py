@@ -21,13 +21,13 @@ PATIENCE = 3600.0
 @dataclass(frozen=True)
 class Usage:
     """
-    What one process came to.
+    What one command came to.
 
     Attributes:
         status: Its exit status; negative for a signal.
         elapsed: Seconds from its start to its end.
-        cpu: Seconds of CPU, its own and the system's for it.
-        peak: Bytes that it held in memory at most (`ru_maxrss`).
+        cpu: Seconds of CPU, its own and the system's for it, and those of the processes that it started.
+        peak: Bytes that it held in memory at most (`ru_maxrss`); the sum of all peaks, where it was several processes.
         errors: The end of what it wrote to standard error.
     """
 

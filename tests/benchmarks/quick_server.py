@@ -1,18 +1,24 @@
-"""Owns the server of the lab where there is no nginx: `python -m tests.benchmarks.quick_server DESCRIPTOR ROOT`."""
+"""
+Owns the server of the lab where there is no nginx.
+
+`python -m tests.benchmarks.quick_server DESCRIPTOR ROOT CERTIFICATE`; an empty word for a certificate is no TLS.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 from pathlib import Path
 
 from tests.benchmarks.lab import json_body
 
-TYPES = {".txt": "text/plain", ".json": "application/json", ".gz": "text/plain"}
+TYPES = {".txt": "text/plain", ".json": "application/json", ".gz": "text/plain", ".html": "text/html"}
+PACKED = (".gz", ".html")
 
 
-async def serve(listener: socket.socket, root: Path) -> None:
+async def serve(listener: socket.socket, root: Path, certificate: str) -> None:
     """Answer whoever connects, for ever."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,7 +29,11 @@ async def serve(listener: socket.socket, root: Path) -> None:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    server = await asyncio.start_server(converse, sock=listener)
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    server = await asyncio.start_server(converse, sock=listener, ssl=context)
     await server.serve_forever()
 
 
@@ -34,7 +44,7 @@ async def _answer(writer: asyncio.StreamWriter, target: str, root: Path) -> None
     elif not target.startswith("/tiny/"):
         file = root / target.partition("?")[0].lstrip("/")
         kind, body = TYPES.get(file.suffix, "application/octet-stream"), b""
-        coding = "Content-Encoding: gzip\r\n" if file.suffix == ".gz" else ""
+        coding = "Content-Encoding: gzip\r\n" if file.suffix in PACKED else ""
     size = file.stat().st_size if file is not None else len(body)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{coding}Content-Length: {size}\r\n\r\n"
     writer.write(head.encode() + body)
@@ -46,4 +56,4 @@ async def _answer(writer: asyncio.StreamWriter, target: str, root: Path) -> None
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as inherited:
-        asyncio.run(serve(inherited, Path(sys.argv[2])))
+        asyncio.run(serve(inherited, Path(sys.argv[2]), sys.argv[3]))

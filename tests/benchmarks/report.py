@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -12,7 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import network
+
 MB = 1_000_000
+
+PACKAGES = ("afetch-cli", "aiohttp", "uvloop", "aiodns", "msgspec", "pycurl", "parfive")
+
+_VERSION = re.compile(r"\d+(\.\d+)+")
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
@@ -72,9 +79,13 @@ def machine() -> Row:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("afetch-cli", "aiohttp", "uvloop", "msgspec")},
+        "network": "our own" if network.is_own() else "plain loopback",
+        **{name: _version(name) for name in PACKAGES},
         "nginx": _said("nginx", "-v"),
+        "dnsmasq": _said("dnsmasq", "--version"),
         "curl": _said("curl", "--version"),
+        "wget2": _said("wget2", "--version"),
+        "aria2": _said("aria2c", "--version"),
     }
 
 
@@ -103,8 +114,9 @@ def _version(package: str) -> str | None:
 
 
 def _said(program: str, option: str) -> str | None:
-    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    path = shutil.which(program, path=network.ENVIRONMENT["PATH"])
     if path is None:
         return None
     done = subprocess.run([path, option], capture_output=True, text=True, check=False)
-    return (done.stdout or done.stderr).partition("\n")[0]
+    found = _VERSION.search(done.stdout + done.stderr)
+    return found[0] if found is not None else None
