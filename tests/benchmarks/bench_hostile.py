@@ -23,7 +23,7 @@ PATIENCE = 10
 
 def run(lab: Lab, plan: Plan, report: Report) -> None:
     """Every peer over the same list. Of what cannot be had nobody may say that it came."""
-    count = plan.count(COUNT)
+    count = plan.count(COUNT, SLOTS)
     refused, missing, slow = (max(1, int(count * part)) for part in (REFUSED, MISSING, SLOW))
     hosts = lab.hosts(plan.count(HOSTS))
     closed, late = lab.refused(), lab.late(DELAY)

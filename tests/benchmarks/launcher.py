@@ -47,13 +47,14 @@ def _watch(process: int) -> dict[int, int]:
     while not select.select([ended], [], [], PAUSE)[0]:
         family = [process]
         for each in family:
-            family += _children(each)
-            peaks[each] = _peak(each) or peaks.get(each, 0)
+            family += children(each)
+            peaks[each] = peak_of(each) or peaks.get(each, 0)
     os.close(ended)
     return peaks
 
 
-def _children(process: int) -> list[int]:
+def children(process: int) -> list[int]:
+    """The processes that it has started and that are there."""
     from pathlib import Path
 
     try:
@@ -64,7 +65,8 @@ def _children(process: int) -> list[int]:
         return []
 
 
-def _peak(process: int) -> int:
+def peak_of(process: int) -> int:
+    """The KiB that it has held at most so far; 0 if it has ended."""
     from pathlib import Path
 
     try:
@@ -75,4 +77,5 @@ def _peak(process: int) -> int:
     return int(found[0]) if found else 0
 
 
-main()
+if __name__ == "__main__":
+    main()
