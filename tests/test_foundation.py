@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import certifi
@@ -156,6 +157,61 @@ def test_the_pool_asks_a_protocol_whether_it_is_alive(loop: NewLoop, site: Site)
                 second = await connect(connector, site.url())
                 assert second.protocol is not wire
                 await drop(second)
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_a_protocol_goes_in_and_out_of_aiohttps_own_pool(loop: NewLoop, site: Site) -> None:
+    """What `give_back` puts in is what `connect` finds, and `idle` finds what `release` puts in; both count."""
+
+    async def scenario() -> None:
+        target = Target(parse_url(site.url())[0].origin, None)
+        connector = make_connector(limit=1)
+        async with connector:
+            assert connector.idle(target) is None
+            wire = await connector.protocol(target, ClientTimeout(connect=5.0))
+            assert connector._available_connections(target.connection_key) == 0
+            # The first is released by aiohttp itself, which begins to look after old ones then.
+            connector.give_back(target, wire)
+            assert connector._cleanup_handle is not None
+            assert connector.idle(target) is wire
+            assert connector.idle(target) is None
+            assert connector._available_connections(target.connection_key) == 0
+            connector.give_back(target, wire)
+            assert connector._available_connections(target.connection_key) == 1
+            connection = await connect(connector, site.url())
+            assert connection.protocol is wire
+            connection.release()
+            assert connector.idle(target) is wire
+            connector.drop(target, wire)
+            assert connector.idle(target) is None
+            assert connector._available_connections(target.connection_key) == 1
+        gc.collect()
+
+    run(loop, scenario)
+
+
+@LOOPS
+def test_an_idle_protocol_that_is_of_no_use_is_given_to_nobody(loop: NewLoop, site: Site) -> None:
+    """One that is too old, or has lost its connection, or says `should_close`, is closed instead."""
+
+    async def scenario() -> None:
+        target = Target(parse_url(site.url())[0].origin, None)
+        connector = make_connector(keepalive_timeout=60.0)
+        async with connector:
+            for spoil in (Wire.force_close, Wire.abort):
+                wire = await connector.protocol(target, ClientTimeout(connect=5.0))
+                spoil(wire)
+                connector.give_back(target, wire)
+                assert connector.idle(target) is None
+                assert not wire.is_connected()
+            wire = await connector.protocol(target, ClientTimeout(connect=5.0))
+            connector.give_back(target, wire)
+            connector._conns[target.connection_key][0] = (wire, monotonic() - 61.0)
+            assert connector.idle(target) is None
+            assert not wire.is_connected()
+            assert not connector._conns
 
     run(loop, scenario)
 

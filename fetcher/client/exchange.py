@@ -29,7 +29,7 @@ from fetcher.client.names.config import NamesConfig
 from fetcher.client.names.resolver import Resolver, refuse_literal
 from fetcher.client.names.tally import Lookups
 from fetcher.client.phases import PHASES, Phases, ProxyPhases
-from fetcher.client.plain import Plain, is_plain
+from fetcher.client.plain import Plain
 from fetcher.client.pool import Pool
 from fetcher.client.reply import Reply, Wire
 from fetcher.client.request_heads import RequestHeads
@@ -73,7 +73,7 @@ class Client:
     ) -> None:
         self._config = config
         self._folder = folder
-        self._hosts = hosts
+        self._hosts = hosts or None
         self._loop = asyncio.get_running_loop()
         self._resolver = Resolver(names, notice=notice)
         self._blocks = names is not None and names.block_private
@@ -94,9 +94,7 @@ class Client:
         self.budget = Budget(config.body_budget)
         self._plain: Plain | None = None
         if not self._proxies and self._jar is None and self._throttle is None and not config.capture:
-            self._plain = Plain(
-                config, self._targets, self._pool, self._heads, self._watch, self.budget, self._timeout, self._fully
-            )
+            self._plain = Plain(config, self._targets, self._pool, self._heads, self._watch, self.budget, self._fully)
 
     @property
     def slots(self) -> int:
@@ -140,9 +138,12 @@ class Client:
         Raises:
             asyncio.CancelledError: The run is being ended; the connection is closed.
         """
-        if self._plain is not None and is_plain(job):
-            return self._plain.exchange(job)
-        return self._fully(HopMaker(job, self._timeout(job)))
+        timeout = job.request.timeout
+        if timeout is None:
+            timeout = self._config.timeout if self._hosts is None else self._timeout(job.host, self._hosts)
+        if self._plain is not None and self._plain.takes(job):
+            return self._plain.exchange(job, timeout)
+        return self._fully(HopMaker(job, timeout))
 
     async def _fully(self, hop: HopMaker) -> Hop:
         """What one request came to, whatever it needs."""
@@ -188,11 +189,9 @@ class Client:
         error = Error(ErrorKind.CHECKSUM, f"its SHA-256 is {sha256}, and should be {checksum}")
         return replace(hop, error=error, sha256=sha256, part=None)
 
-    def _timeout(self, job: Job) -> float:
-        """Seconds of an attempt's own time, as the entry has them, or the host of its next hop; 0 is none."""
-        if job.request.timeout is not None:
-            return job.request.timeout
-        table = self._hosts.find(job.host) if self._hosts else None
+    def _timeout(self, host: str, hosts: Hosts) -> float:
+        """Seconds of an attempt's own time, as the host of its next hop has them; 0 is none."""
+        table = hosts.find(host)
         return self._config.timeout if table is None or table.timeout is None else table.timeout
 
     async def _connect(self, hop: HopMaker, target: Target) -> Wire:

@@ -94,11 +94,11 @@ class Connector(TCPConnector):
         self._factory = partial(wire, self._loop)
         self._libuv = any(kind.__module__.startswith("uvloop") for kind in type(self._loop).__mro__)
 
-    def idle(self, target: Target) -> ResponseHandler | None:
+    def idle(self, target: Target) -> Any:
         """
         A protocol out of the pool, or None: what `connect` begins with, without two coroutines and a `Connection`.
 
-        The caller's until `give_back` or `drop`.
+        It is what `wire` made, and the caller's until `give_back` or `drop`.
         """
         key = target.connection_key
         idle = self._conns.get(key)
@@ -117,13 +117,13 @@ class Connector(TCPConnector):
         del self._conns[key]
         return None
 
-    async def protocol(self, target: Target, patience: ClientTimeout) -> ResponseHandler:
+    async def protocol(self, target: Target, patience: ClientTimeout) -> Any:
         """The protocol of a connection, idle or new; the caller's as above."""
         connection = await self.connect(cast("Any", target), [], patience)
         protocol = connection.protocol
         # Or it would complain that nobody has closed it.
         connection._protocol = None  # noqa: SLF001 - named above, with the rest of what we lean on
-        return cast("ResponseHandler", protocol)
+        return protocol
 
     def give_back(self, target: Target, protocol: ResponseHandler) -> None:
         """A protocol goes into the pool, if it is fit for another request."""

@@ -51,10 +51,13 @@ class HopMaker:
         """The hop of a reply, whole or not."""
         now = perf_counter()
         job, head, error, first = self.job, reply.head, reply.error, reply.first_at
-        dns, connect, tls = (None, None, None) if reused else self._connecting()
-        # A server that speaks first has its first byte before our request.
-        waited = None if first is None else max(0.0, first - self.connected)
-        timings = Timings(self._queue(), dns, connect, tls, waited, None if first is None else now - first)
+        if reused and first is not None:
+            timings = Timings(self._queue(), None, None, None, first - self.connected, now - first)
+        else:
+            dns, connect, tls = (None, None, None) if reused else self._connecting()
+            # A server that speaks first has its first byte before our request.
+            waited = None if first is None else max(0.0, first - self.connected)
+            timings = Timings(self._queue(), dns, connect, tls, waited, None if first is None else now - first)
         return Hop(
             job.url,
             job.method,
@@ -76,7 +79,9 @@ class HopMaker:
 
     def _queue(self) -> float | None:
         due = self.job.due
-        return max(0.0, self.slot - due) if due else None
+        if not due:
+            return None
+        return self.slot - due if self.slot > due else 0.0
 
     def _connecting(self) -> tuple[float | None, float | None, float | None]:
         """Seconds of name, TCP and TLS."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
 
 from fetcher.client.budget import Budget
 from fetcher.client.config import ClientConfig
@@ -25,27 +24,12 @@ from fetcher.errors import ErrorKind
 from fetcher.model import Hop, Job
 
 
-def is_plain(job: Job) -> bool:
-    """Whether a job's next hop is a GET of the user's own that asks for nothing special."""
-    request = job.request
-    return (
-        job.method == "GET"
-        and job.body is None
-        and job.part is None
-        and request.save is None
-        and request.checksum is None
-        and request.fallback is None
-        and not request.ours
-    )
-
-
 class Plain:
     """
     Plain exchanges of a run in which nothing stands between requests and their connections.
 
     Args:
         targets: Those origins that were connected to.
-        timeout: Seconds of an attempt's own time.
         otherwise: The fuller path, for what turns out to need it.
     """
 
@@ -57,36 +41,46 @@ class Plain:
         heads: RequestHeads,
         watch: Watch,
         budget: Budget,
-        timeout: Callable[[Job], float],
         otherwise: Callable[[HopMaker], Awaitable[Hop]],
     ) -> None:
-        self._config = config
+        self._max_size, self._max_ratio = config.max_size, config.max_ratio
         self._targets = targets
         self._pool = pool
         self._heads = heads
         self._watch = watch
         self._budget = budget
-        self._timeout = timeout
         self._otherwise = otherwise
         self._loop = asyncio.get_running_loop()
 
-    async def exchange(self, job: Job) -> Hop:
-        """What one request came to, as `Client.exchange` promises it."""
-        hop = HopMaker(job, self._timeout(job))
+    @staticmethod
+    def takes(job: Job) -> bool:
+        """Whether a job's next hop is a GET of the user's own that asks for nothing special."""
+        request = job.request
+        return (
+            job.method == "GET"
+            and job.body is None
+            and job.part is None
+            and request.save is None
+            and request.checksum is None
+            and request.fallback is None
+            and request.index >= 0
+        )
+
+    async def exchange(self, job: Job, timeout: float) -> Hop:
+        """What one request came to, as `Client.exchange` promises it; its attempt has `timeout` seconds."""
+        hop = HopMaker(job, timeout)
         origin = job.url.origin
         target = self._targets.get(origin.text)
         wire = self._pool.idle(target) if target is not None else None
-        if wire is None or target is None:
+        transport = wire.transport if wire is not None else None
+        if wire is None or target is None or transport is None:
             return await self._otherwise(hop)
-        config = self._config
-        reply = Reply(wire, "GET", config.max_size, self._budget, self._loop, ratio=config.max_ratio)
-        # It was there a moment ago.
-        transport = cast("asyncio.Transport", wire.transport)
+        reply = Reply(wire, "GET", self._max_size, self._budget, self._loop, ratio=self._max_ratio)
         watched = whole = False
         try:
             transport.write(self._heads.request(job))
             wire.attend(reply)
-            self._watch.begin(reply, transport, hop.deadline, hop.timeout)
+            self._watch.begin(reply, transport, hop.deadline, timeout)
             watched = True
             await reply.done
             whole = True
@@ -94,7 +88,8 @@ class Plain:
             # When cancelled, too: then the reply is not whole, its body is nobody's, and the connection goes.
             if watched:
                 self._watch.end(reply)
-            reply.free()
+            if reply.paused_at is not None:
+                reply.free()
             self._pool.give_back(wire, target, origin, keep=whole and reply.keeps)
             self._budget.arrived(reply.settle(kept=whole), reply, kept=whole and reply.body is not None)
         if reply.error is not None and reply.error.kind is ErrorKind.DISCONNECTED:

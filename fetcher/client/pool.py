@@ -7,7 +7,6 @@ An idle TLS connection costs some 50 KB, so beyond `slots` of them only those ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from fetcher.client.foundation import ClientTimeout, Connector, Target
 from fetcher.client.reply import Wire
@@ -35,7 +34,7 @@ class Pool:
 
     def idle(self, target: Target) -> Wire | None:
         """A connection that is there, or None."""
-        wire = cast("Wire | None", self._connector.idle(target))
+        wire: Wire | None = self._connector.idle(target)
         if wire is not None and wire.on_idle_lost is not None:
             wire.on_idle_lost = None
             self._idle -= 1
@@ -44,7 +43,9 @@ class Pool:
     async def connect(self, target: Target, patience: ClientTimeout) -> Wire:
         """A connection, idle or new. Raises whatever aiohttp, ssl or the system raise."""
         wire = self.idle(target)
-        return cast("Wire", await self._connector.protocol(target, patience)) if wire is None else wire
+        if wire is None:
+            wire = await self._connector.protocol(target, patience)
+        return wire
 
     def give_back(self, wire: Wire, target: Target, origin: Origin, *, keep: bool) -> None:
         """A connection is free; it is ended unless it is to be kept."""
