@@ -158,6 +158,9 @@ def _compare(name: str, own: Sequence[Finish], theirs: Sequence[Finish], race: R
         "cpu_seconds": statistics.median(finish.usage.cpu for finish in theirs),
         "peak_MB": peak / MB,
         f"{race.base}_is_times_as_fast": spread([other / one for one, other in zip(mine, times, strict=True)]),
+        "with_times_the_CPU": spread(
+            [ours.usage.cpu / their.usage.cpu for ours, their in zip(own, theirs, strict=True)]
+        ),
         "floor": floor,
         "held": ("yes" if held else "NO") if floor else "",
     }
