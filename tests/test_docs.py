@@ -267,8 +267,9 @@ def shell(recipe: str, shop: Site, folder: Path) -> subprocess.Popen[str]:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not installed")
-    if "jq" in recipe and shutil.which("jq") is None:
-        pytest.skip("jq is not installed")
+    for tool in ("jq", "sqlite3"):
+        if tool in recipe and shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
     # The command by its name, though its environment need not be active.
     afetch = f'afetch() {{ "{sys.executable}" -m fetcher "$@"; }}\n'
     return subprocess.Popen(
@@ -283,14 +284,20 @@ def shell(recipe: str, shop: Site, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def recipes(language: str) -> list[str]:
+    """All that README gives to be copied and run, but for its first screen."""
+    return [block for title in RECIPES for block in blocks(section(read(README), title), language)]
+
+
 def recipe_named(title: str) -> str:
     """The shell recipe below this sentence."""
-    match = re.search(
-        rf"^{re.escape(title)}.*?\n\n```sh\n(.*?)^```$", section(read(README), "Recipes"), re.DOTALL | re.MULTILINE
-    )
+    match = re.search(rf"^{re.escape(title)}.*?\n\n```sh\n(.*?)^```$", read(README), re.DOTALL | re.MULTILINE)
     assert match, title
     return match[1]
 
+
+RECIPES = ("Recipes", "Formats", "Stopping and going on")
+"""The chapters of README that have some."""
 
 Check = Callable[[str, Site], bool]
 
@@ -320,6 +327,34 @@ SHELL: dict[str, tuple[int, Check]] = {
         0,
         lambda out, shop: sorted(out.splitlines()) == [f"new\t{shop.url(path)}" for path in ("/", "/items/1")],
     ),
+    "Count statuses with jq": (0, lambda out, shop: out == "[200,2]\n[404,1]\n"),
+    "Ask SQLite": (0, lambda out, shop: out == "200|2\n404|1\n"),
+    "Make a table for a spreadsheet": (
+        0,
+        lambda out, shop: (
+            sorted(out.splitlines())
+            == sorted(
+                [
+                    "url,status,extra.name,body.id",
+                    f"{shop.url('/items/1')},200,Ann,1",
+                    f'{shop.url("/items/9")},404,"Bob ""B""",',
+                ]
+            )
+        ),
+    ),
+    "Save pages as files": (
+        0,
+        lambda out, shop: (
+            {line.partition("\t")[2] for line in out.splitlines()} == {shop.url("/"), shop.url("/items/1")}
+        ),
+    ),
+    "Archive a site as a WARC": (1, lambda out, shop: len(out.splitlines()) == 3),
+    "Ctrl-C ends a run in good order": (0, lambda out, shop: "3 records there, 1 of them failed" in out),
+    "Fetch again what failed": (
+        1,
+        lambda out, shop: out == "" and [asked.target for asked in shop.log].count("/missing") == 2,
+    ),
+    "Or keep the failed entries": (1, lambda out, shop: out.startswith("404\t") and len(out.splitlines()) == 1),
     "Send the same form": (1, lambda out, shop: {json.loads(line)["method"] for line in out.splitlines()} == {"POST"}),
 }
 """What each recipe of README ends with and prints."""
@@ -396,9 +431,7 @@ def test_recipe_for_a_certificate_shows_it(nginx: MakeNginx, authority: Authorit
 
 def test_every_shell_recipe_is_tried() -> None:
     """A recipe of README that has no test here is none."""
-    recipes = blocks(section(read(README), "Recipes"), "sh")
-
-    assert sorted(recipes) == sorted(recipe_named(title) for title in (*SHELL, ENDLESS, PROXY, CLIENT))
+    assert sorted(recipes("sh")) == sorted(recipe_named(title) for title in (*SHELL, ENDLESS, PROXY, CLIENT))
 
 
 PYTHON = (
@@ -406,6 +439,8 @@ PYTHON = (
     "1\n2\n3\n4\n5\n",
     "404\n",
     "{200: 2, 404: 1}\n",
+    "[(200, 2), (404, 1)]\n[(3,)]\n",
+    "1\n{200: 24, 404: 5}\n",
 )
 """What the Python recipes print, the lines sorted."""
 
@@ -413,10 +448,13 @@ PYTHON = (
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_python_recipe_does_what_it_says(number: int, shop: Site, afetch: Afetch) -> None:
     """A recipe of README, run as a notebook's cell is; what it reads is there."""
-    recipe = blocks(section(read(README), "Recipes"), "python")[number]
-    if "import pandas" in recipe:
-        pytest.importorskip("pandas")
-        assert afetch("urls.txt", "-q", "-o", "answers.jsonl").returncode == 1
+    recipe = recipes("python")[number]
+    for name in ("duckdb", "pandas", "pyarrow"):
+        if name in recipe or (name == "pyarrow" and "parquet" in recipe):
+            pytest.importorskip(name, reason=f"{name} is not installed (it is in the extra dev)")
+    outputs = sorted(set(re.findall(r'["\']((?:answers|all)\.\w+)["\']', recipe)))
+    if outputs:
+        assert afetch("urls.txt", "-q", *(part for name in outputs for part in ("-o", name))).returncode == 1
 
     ended = subprocess.run(
         [sys.executable, "-c", NOTEBOOK],
@@ -435,7 +473,7 @@ def test_python_recipe_does_what_it_says(number: int, shop: Site, afetch: Afetch
 
 def test_every_python_recipe_is_tried() -> None:
     """As many recipes as there are expectations."""
-    assert len(blocks(section(read(README), "Recipes"), "python")) == len(PYTHON)
+    assert len(recipes("python")) == len(PYTHON)
 
 
 if __name__ == "__main__":
