@@ -34,7 +34,7 @@ LARGE = 1024 * 1024
 
 
 NAMES, LONGEST_NAME = 1_024, 64
-"""Names of headers that are remembered in lower case, and bytes of the longest: nearly all replies have the same."""
+"""Names of headers that are remembered in lower case, and bytes of the longest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -451,16 +451,23 @@ def _phases(timings: Timings) -> Phases:
     )
 
 
-@lru_cache(maxsize=NAMES)
-def _name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
+class _Names(dict[bytes, str]):
+    """Names of headers in lower case. Nearly all replies have the same; what a server makes up is not remembered."""
+
+    def __missing__(self, name: bytes) -> str:
+        lowered = name.decode("latin-1").lower()
+        if len(self) < NAMES and len(name) <= LONGEST_NAME:
+            self[name] = lowered
+        return lowered
+
+
+_NAMES = _Names()
 
 
 def _headers(hop: Hop) -> dict[str, list[str]]:
     headers: dict[str, list[str]] = {}
     for name, value in hop.headers:
-        # What a server makes up is not remembered.
-        key = _name(name) if len(name) <= LONGEST_NAME else name.decode("latin-1").lower()
+        key = _NAMES[name]
         try:
             text = value.decode()
         except UnicodeDecodeError:

@@ -145,7 +145,7 @@ class Stats:
 
     def add(self, result: Result) -> None:
         """Count a result."""
-        hop, error = result.hop, result.error
+        hop, error, attempts = result.hop, result.error, result.attempts
         status = None
         if hop is not None:
             status = hop.status
@@ -153,13 +153,14 @@ class Stats:
             self.wire_size += hop.wire_size
             if status is not None:
                 self.statuses[status] = self.statuses.get(status, 0) + 1
-        attempts = result.attempts
         if attempts:
-            self.attempts += len(attempts)
-            if len(attempts) > 1:
+            tries = len(attempts)
+            self.attempts += tries
+            if tries > 1:
                 # What a host that wants less refuses is no retry, and neither is another method.
                 self.retries += sum((attempt.waited_for or "").partition(";")[0] == "retry" for attempt in attempts)
-            self.redirects += len(result.redirects)
+            if result.redirects:
+                self.redirects += len(result.redirects)
             self.latency.add(attempts[-1].elapsed)
         if error is not None:
             self.errors[error.kind.value] = self.errors.get(error.kind.value, 0) + 1

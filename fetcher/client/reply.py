@@ -228,6 +228,8 @@ class Reply:
     @property
     def keeps(self) -> bool:
         """Whether the connection is fit for another reply."""
+        if self._framing is WHOLE and self.head is not None:
+            return self.error is None and not self.head.close
         return (
             self.error is None
             and self.head is not None
@@ -245,6 +247,9 @@ class Reply:
         it was too large.
         """
         first, pieces = self._first, self._pieces
+        if self._framing is WHOLE:
+            self.body, self._first = first if kept else None, None
+            return self._counted
         self._first = self._pieces = self._then = None
         self._undecoded.clear()
         if self.head is None and self._pending:

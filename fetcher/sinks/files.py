@@ -196,7 +196,12 @@ class Descriptor:
                 while done < end:
                     done += self._some(view[done:end], stop)
         finally:
-            self._account(map(len, pieces), done)
+            if done == len(view):
+                self._whole += done
+                self._last = len(pieces[-1])
+                self.written += len(pieces)
+            else:
+                self._account(map(len, pieces), done)
 
     def _write_large(self, stream: Iterable[bytes], stop: Event) -> None:
         """Write one piece that is made meanwhile."""
@@ -218,9 +223,12 @@ class Descriptor:
 
     def _ends(self, pieces: list[bytes]) -> Iterator[int]:
         """Where a write may end: a pipe whose reader is given up has whole records as long as they are small."""
+        if self._poll is None:
+            yield sum(map(len, pieces))
+            return
         end = size = 0
         for piece in pieces:
-            if size and self._poll is not None and size + len(piece) > select.PIPE_BUF:
+            if size and size + len(piece) > select.PIPE_BUF:
                 yield end
                 size = 0
             size += len(piece)
