@@ -66,7 +66,8 @@ class Blow(Struct, frozen=True):
     Attributes:
         request: With the so-manieth request that arrives.
         step: At the so-manieth thing that it does to a file, with `share` of a write done.
-        delay: Seconds behind that request; or, where there is neither, behind the start.
+        delay: Seconds behind that request or step; or, where there is neither, behind the start.
+        near: What the name of a file must end with for its steps to count.
         settled: That request and those behind it get no reply, and the journal is waited for: it must have all others.
     """
 
@@ -74,6 +75,7 @@ class Blow(Struct, frozen=True):
     step: int | None = None
     share: float = 0.0
     delay: float = 0.0
+    near: str = ""
     settled: bool = False
 
 
@@ -201,7 +203,15 @@ class Life:
         self._said.unlink(missing_ok=True)
         command = (*self._command(), "-A", f"run-{len(self.asked) - 1}", *args)
         order = Order(
-            command, str(self.folder), str(self._said), cold, file_size, step=self._blow.step, share=self._blow.share
+            command,
+            str(self.folder),
+            str(self._said),
+            cold,
+            file_size,
+            step=self._blow.step,
+            share=self._blow.share,
+            lag=self._blow.delay,
+            near=self._blow.near,
         )
         child = await self._nursery.start(order)
         strike = asyncio.create_task(self._strike(blow, len(known), child.kill))

@@ -19,6 +19,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -54,6 +56,8 @@ class Order(Struct, frozen=True):
         file_size: Bytes that a file of it may have at most (RLIMIT_FSIZE).
         step: The step at which it dies by SIGKILL; None for a quiet life.
         share: How much of a write gets done in that step, from 0 to 1.
+        lag: Seconds behind the step: what is no step of its own is interrupted by that.
+        near: What the name of a file must end with for its steps to count.
     """
 
     args: tuple[str, ...]
@@ -63,6 +67,8 @@ class Order(Struct, frozen=True):
     file_size: int | None = None
     step: int | None = None
     share: float = 0.0
+    lag: float = 0.0
+    near: str = ""
 
 
 class Child:
@@ -184,7 +190,7 @@ def _live(order: Order) -> NoReturn:
     if order.cold:
         os.execv(sys.executable, [sys.executable, "-m", "fetcher", *order.args])
     if order.step is not None:
-        Fate(order.step, order.share, order.folder).seal()
+        Fate(order).seal()
     sys.argv = ["afetch", *order.args]
     try:
         from fetcher.__main__ import run
@@ -200,10 +206,12 @@ def _live(order: Order) -> NoReturn:
 class Fate:
     """Death at a certain step."""
 
-    def __init__(self, step: int, share: float, folder: str) -> None:
-        self._left = step
-        self._share = share
-        self._folder = os.path.realpath(folder)
+    def __init__(self, order: Order) -> None:
+        self._left = order.step or 0
+        self._share = order.share
+        self._lag = order.lag
+        self._near = order.near
+        self._folder = os.path.realpath(order.folder)
         self._write = os.write
 
     def seal(self) -> None:
@@ -217,22 +225,28 @@ class Fate:
 
     def _ours(self, file: object) -> bool:
         if isinstance(file, int):
-            return stat.S_ISREG(os.fstat(file).st_mode)
+            return not self._near and stat.S_ISREG(os.fstat(file).st_mode)
         path = os.fsdecode(file) if isinstance(file, (str, bytes, os.PathLike)) else ""
-        return bool(path) and os.path.realpath(path).startswith(self._folder)
+        return path.endswith(self._near) and os.path.realpath(path).startswith(self._folder)
 
     def _halved(self, descriptor: int, data: Any, /) -> int:
-        if self._left == 1 and stat.S_ISREG(os.fstat(descriptor).st_mode):
-            view = memoryview(data)
-            self._write(descriptor, view[: int(len(view) * self._share)])
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if self._ours(descriptor):
+            if self._left == 1 and not self._lag:
+                view = memoryview(data)
+                self._write(descriptor, view[: int(len(view) * self._share)])
             self._step()
         return self._write(descriptor, data)
 
     def _step(self) -> None:
         self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self._left == 0 and self._lag:
+            threading.Thread(target=self._die, daemon=True).start()
+        elif self._left == 0:
+            self._die()
+
+    def _die(self) -> None:
+        time.sleep(self._lag)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

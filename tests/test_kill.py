@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.sinks.files import ANEW
 from tests.conftest import missing
 from tests.killing import MALFORMED, SAVE, Blow, Life
 from tests.nursery import Nursery
@@ -143,8 +144,15 @@ def some_blow(life: Life) -> Blow:
     if kind < 0.6:
         return Blow(request=left - left // 20, delay=chance.uniform(0, 0.1))
     if kind < 0.9:
-        return Blow(step=int(chance.paretovariate(0.7)), share=chance.random())
+        lag = chance.choice([0.0, chance.uniform(0, 0.002)])
+        return Blow(step=int(chance.paretovariate(0.7)), share=chance.random(), delay=lag)
     return Blow(delay=chance.uniform(0, 0.1))
+
+
+def rewriting(life: Life) -> Blow:
+    """A moment to die at while a file is written anew, if there is one."""
+    chance = life.random
+    return Blow(step=chance.randint(1, 4), near=ANEW, delay=chance.choice([0.0, chance.uniform(0, 0.003)]))
 
 
 def some_options(life: Life) -> list[str]:
@@ -186,7 +194,8 @@ async def killed_while_retrying(life: Life) -> None:
         await life.run("--resume", *some_options(life), blow=some_blow(life))
     for _ in range(chance.randint(1, 3)):
         before = life.last
-        await life.run("--retry-failed", "all", *some_options(life), blow=some_blow(life))
+        blow = rewriting(life) if chance.random() < 0.4 else some_blow(life)
+        await life.run("--retry-failed", "all", *some_options(life), blow=blow)
         after = life.last
         assert before.keys() <= after.keys()
         assert all(after[index].ok for index, row in before.items() if row.ok)
