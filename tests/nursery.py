@@ -74,10 +74,21 @@ class Order(Struct, frozen=True):
 class Child:
     """A process of the command."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._pid = pid
         self._reader = reader
         self._writer = writer
         self._status: int | None = None
+
+    @property
+    def starved(self) -> float:
+        """Seconds for which its threads had work and no processor, all together; 0 where the system does not tell."""
+        waited = 0
+        with suppress(OSError):
+            for file in Path(f"/proc/{self._pid}/task").glob("*/schedstat"):
+                with suppress(OSError):
+                    waited += int(file.read_text().split()[1])
+        return waited / 1e9
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended."""
@@ -127,8 +138,7 @@ class Nursery:
         fields = {name: getattr(order, name) for name in order.__struct_fields__}
         writer.write(json.dumps(fields).encode() + b"\n")
         await writer.drain()
-        await reader.readline()
-        return Child(reader, writer)
+        return Child(int(await reader.readline()), reader, writer)
 
 
 def serve(listener: socket.socket) -> None:
@@ -160,7 +170,7 @@ def _attend(connection: socket.socket) -> NoReturn:
         os.close(alive)
         _live(Order(**order))
     os.close(life)
-    connection.sendall(b"begun\n")
+    connection.sendall(f"{pid}\n".encode())
     watched: list[Any] = [connection, alive]
     while alive not in (ready := select.select(watched, [], [])[0]):
         if ready:
