@@ -221,8 +221,12 @@ class Life:
         )
         child = await self._nursery.start(order)
         strike = asyncio.create_task(self._strike(blow, len(known), child))
+        ended = asyncio.ensure_future(child.wait())
         try:
-            status = await asyncio.wait_for(child.wait(), LINGERING)
+            await asyncio.wait({ended, strike}, timeout=LINGERING, return_when=asyncio.FIRST_COMPLETED)
+            if strike.done():
+                strike.result()
+            status = await asyncio.wait_for(ended, LINGERING)
         finally:
             self._dead.set()
             strike.cancel()
@@ -302,7 +306,9 @@ class Life:
             await self._struck.wait()
         if blow.delay:
             await asyncio.sleep(blow.delay)
+        until = self.clock.now + SLACK - child.starved
         while blow.settled and len(self.known) < expected:
+            assert self.clock.now - child.starved < until, "what was answered does not come to the journal"
             await asyncio.sleep(BEAT)
         self._due = self.clock.now - SLACK - child.starved
         child.kill()
