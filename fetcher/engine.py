@@ -83,6 +83,7 @@ class Engine:
         taken: Entries read from the source.
         delivered: Results put into the outlet. When a run ended by itself, the same number.
         in_flight: Exchanges under way.
+        elsewhere: Asked of each job that a redirect has led to another host; True if somebody else goes on with it.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Engine:
         self._aborted = False
         self._source_error: Exception | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self.elsewhere: Callable[[Job], bool] | None = None
         self.taken = 0
         self.delivered = 0
         self.in_flight = 0
@@ -156,6 +158,11 @@ class Engine:
     def outage(self) -> Outage:
         """Whether there is a network, and how long there was none."""
         return self._outage
+
+    @property
+    def offline(self) -> float:
+        """Seconds for which there was no network."""
+        return self._outage.lasted
 
     @property
     def tuned(self) -> Found | None:
@@ -226,8 +233,18 @@ class Engine:
         for worker in self._workers:
             worker.cancel()
 
-    def written(self, size: int) -> None:
-        """Bodies of `size` bytes in all have left the outlet."""
+    @property
+    def frontier(self) -> Frontier:
+        """What is due."""
+        return self._frontier
+
+    def take_over(self, job: Job) -> None:
+        """Go on with a job that was begun elsewhere. For somebody who keeps the source open."""
+        self._admit(job, 0.0)
+        self._wake()
+
+    def written(self, size: int, _count: int = 0) -> None:
+        """Bodies of `size` bytes in all have left the outlet, with so many results."""
         self._client.budget.give(size)
 
     async def _feed(self) -> None:
@@ -492,6 +509,8 @@ class Engine:
             self._bury()
 
     def _give_back(self, again: Again, now: float) -> None:
+        if self.elsewhere is not None and not again.wait and again.job.hops and self.elsewhere(again.job):
+            return
         due = now + again.wait
         # A refused job is due when its host is, which the frontier knows.
         self._admit(replace(again.job, due=due), 0.0 if again.behind or not again.wait else due, behind=again.behind)

@@ -7,6 +7,7 @@ A failed fetch is a value (`fetcher.model.Error`), never an exception. Exception
      ├─ UsageError    an option or a setting that cannot be            exit status 2
      ├─ SourceError   an input that cannot be read                     exit status 2
      ├─ SinkError     an output that cannot be written                 exit status 2
+     ├─ ProcessError  the processes of a run end one after the other   exit status 2
      └─ FetchError    a record's failure, when the library's user asks for it as an exception (`fetcher.record`)
 """
 
@@ -57,3 +58,7 @@ class SourceError(AfetchError):
 
 class SinkError(AfetchError):
     """An output that cannot be written."""
+
+
+class ProcessError(AfetchError):
+    """The processes of a run end one after the other."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from fetcher.backends.loops import run as run_loop
 from fetcher.engine import GRACE, Engine
+from fetcher.errors import UsageError
 from fetcher.model import Request, Result
 from fetcher.record import Record, make_record
 from fetcher.settings import Settings
@@ -160,10 +161,14 @@ def fetch(urls: Urls, settings: Settings | None = None) -> Fetch:
         settings: How to fetch; the defaults are the command's.
 
     Raises:
-        UsageError: A setting cannot be used, when the first record is asked for (a `cacert` that cannot be read).
+        UsageError: `settings` ask for several processes, which only the command has, or one of them cannot be used,
+            when the first record is asked for (a `cacert` that cannot be read).
         SinkError: A body cannot be saved.
     """
-    return Fetch(urls, settings or Settings())
+    settings = settings or Settings()
+    if settings.processes not in {1, "auto"}:
+        raise UsageError(f"processes must be 1 in a program, not {settings.processes}; only the command has several")
+    return Fetch(urls, settings)
 
 
 def fetch_all(urls: Iterable[str | Request], settings: Settings | None = None) -> list[Record]:

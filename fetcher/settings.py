@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fetcher.backends.config import ProcessesConfig
 from fetcher.client.config import MAX_SIZE, ClientConfig, YieldingSeconds, YieldingSize
 from fetcher.client.names.config import NamesConfig
 from fetcher.errors import UsageError
@@ -32,6 +33,7 @@ ROOMS = (
     RecordConfig,
     SavingConfig,
     VerdictConfig,
+    ProcessesConfig,
 )
 
 
@@ -47,6 +49,7 @@ class Settings(
     RecordConfig,
     SavingConfig,
     VerdictConfig,
+    ProcessesConfig,
 ):
     """
     How to fetch. Every field has the default of the command's option of the same name.

@@ -34,6 +34,9 @@ if not os.environ.get("CI"):
     hypothesis.settings.register_profile("unhurried", deadline=None)
     hypothesis.settings.load_profile("unhurried")
 
+SEVERAL = {"AFETCH_PROCESSES": count} if (count := os.environ.get("AFETCH_TEST_PROCESSES")) else {}
+"""`AFETCH_TEST_PROCESSES=2 pytest tests/test_command.py` runs the command's tests with so many processes."""
+
 FOREIGN_VARIABLES = frozenset(
     {
         "CURL_CA_BUNDLE",
@@ -145,7 +148,7 @@ class Afetch:
             stdout=stdout,
             stderr=stderr,
             cwd=self.folder,
-            env={**clean_environment(), **(env or {})},
+            env={**clean_environment(), **SEVERAL, **(env or {})},
         )
         self._started.append(process)
         return process

@@ -41,7 +41,7 @@ FLOORS = {
 }
 """Upper floors import lower ones and their own, never the other way. A new room is written down here."""
 
-LIGHT = {"client.config", "sources.config", "sinks.config", "saving.config"}
+LIGHT = {"backends.config", "client.config", "sources.config", "sinks.config", "saving.config"}
 """Configurations: any floor may import them, because they import nothing heavy and nothing of their room."""
 
 OWNERS = {

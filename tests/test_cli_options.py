@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetcher.backends.config import ProcessesConfig
 from fetcher.cli.contradictions import RIVALS
 from fetcher.cli.main import command, main
 from fetcher.cli.options.option import Alias, Setting
@@ -122,6 +123,8 @@ MEANINGS: list[tuple[list[str], type, str, Any]] = [
     (["--limit-rate", "2M/s"], ClientConfig, "limit_rate", 2.0 * 1024**2),
     (["--limit-rate", "500k"], ClientConfig, "limit_rate", 500.0 * 1024),
     (["--window", "100"], FrontierConfig, "window", 100),
+    (["--processes", "2"], ProcessesConfig, "processes", 2),
+    (["--processes", "auto"], ProcessesConfig, "processes", "auto"),
     (["--min-speed", "1k:30"], ClientConfig, "min_speed", (1024, 30.0)),
     (["--max-time", "2h"], VerdictConfig, "max_time", 7200.0),
     (["--save", "files"], SavingConfig, "save", "files"),
@@ -703,6 +706,8 @@ MISTAKES = [
     (["--limit-rate", "0", "x"], f"--limit-rate: '0' is not {Speed.forms}"),
     (["--limit-rate", "2M/m", "x"], f"--limit-rate: '2M/m' is not {Speed.forms}"),
     (["--window", "0", "x"], "window must be at least 1, not 0"),
+    (["--processes", "0", "x"], "processes must be at least 1, not 0"),
+    (["--processes", "few", "x"], "--processes: 'few' is not a whole number or auto"),
     (["--min-speed", "1k", "x"], f"--min-speed: '1k' is not {MinSpeed.forms}"),
     (["--min-speed", "1k:0", "x"], f"--min-speed: '1k:0' is not {MinSpeed.forms}"),
     (["--max-time", "-1", "x"], f"--max-time: '-1' is not {_DURATIONS}"),

@@ -1,4 +1,4 @@
-"""Owns one run of a list in this process: source, engine and writer put together, and what is known of it meanwhile."""
+"""Owns one run of a list: source, engine and writer put together, and what is known of it meanwhile."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fetcher.client.names.tally import Lookups
-from fetcher.engine import GRACE, Engine
-from fetcher.errors import SinkError, SourceError
+from fetcher.engine import GRACE, Engine, Outlet
+from fetcher.errors import ProcessError, SinkError, SourceError
 from fetcher.frontier.frontier import Waits
 from fetcher.model import Result
 from fetcher.progress import Snapshot
@@ -36,6 +36,59 @@ FIRST_LOOK, LOOK = 0.001, 0.02
 """Seconds until the first look at whether the writer is done, and between two at most; twice as long each time."""
 
 
+class Fetching(Protocol):
+    """What fetches: an engine, or several of them that look like one. Its attributes are an `Engine`'s."""
+
+    taken: int
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+    @property
+    def waits(self) -> Waits: ...
+
+    @property
+    def lookups(self) -> Lookups: ...
+
+    @property
+    def offline(self) -> float: ...
+
+    @property
+    def tuned(self) -> Found | None: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+    async def run(self) -> None: ...
+
+    def stop(self, grace: float) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def written(self, size: int, count: int = 0, /) -> None: ...
+
+
+class MakeEngine(Protocol):
+    """Makes what fetches."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        source: Source,
+        outlet: Outlet,
+        /,
+        *,
+        notice: Callable[[str], None],
+        folder: Saving | None,
+    ) -> Fetching: ...
+
+
 class LocalRun:
     """
     One run of a list.
@@ -52,6 +105,7 @@ class LocalRun:
         notice: Told what a person should hear while it runs.
         ordered: Write the results in the order of the input.
         saving: Where bodies go that are to be files; it is closed here.
+        engine: What fetches.
     """
 
     def __init__(
@@ -64,6 +118,7 @@ class LocalRun:
         notice: Callable[[str], None] = log.warning,
         ordered: bool = False,
         saving: Saving | None = None,
+        engine: MakeEngine = Engine,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
@@ -84,7 +139,7 @@ class LocalRun:
         self.source_error: SourceError | None = None
         self.timed_out = False
         # First the engine, whose settings may be refused: the writer's thread empties a file that is to be replaced.
-        self._engine = Engine(settings, source, self, notice=notice, folder=saving)
+        self._engine = engine(settings, source, self, notice=notice, folder=saving)
         self._saving = saving
         if saving is not None:
             saving.on_error = self._on_error
@@ -119,7 +174,7 @@ class LocalRun:
     @property
     def outage(self) -> float:
         """Seconds for which there was no network."""
-        return self._engine.outage.lasted
+        return self._engine.offline
 
     @property
     def held_back(self) -> float:
@@ -181,7 +236,7 @@ class LocalRun:
             await self._engine.run()
         except SourceError as error:
             self.source_error = error
-        except SinkError as error:
+        except (SinkError, ProcessError) as error:
             self.failure = self.failure or error
         finally:
             if timer is not None:
@@ -236,13 +291,13 @@ class LocalRun:
             await asyncio.sleep(look)
             look = min(2 * look, LOOK)
 
-    def _on_written(self, _count: int, size: int) -> None:
+    def _on_written(self, count: int, size: int) -> None:
         # In the writer's thread. The loop is closed only after the writer, unless that was abandoned.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._written, size)
+            self._loop.call_soon_threadsafe(self._written, count, size)
 
-    def _written(self, size: int) -> None:
-        self._engine.written(size)
+    def _written(self, count: int, size: int) -> None:
+        self._engine.written(size, count)
         self._space.set()
 
     def _on_error(self, error: Exception) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import click
 
 from fetcher.backends.loops import run as run_loop
+from fetcher.backends.shares import processes_of
 from fetcher.cli.configfile import hosts_of
 from fetcher.cli.contradictions import RANKS
 from fetcher.cli.labels import CONFIG, label
@@ -228,6 +229,8 @@ def run_rows(settings: Settings, output: OutputConfig, said: Said) -> Iterator[R
         yield Row("bytes", Speed().write(settings.limit_rate))
     if settings.unique:
         yield Row("repeats", "are dropped: the same method, URL and body as an earlier entry")
+    if settings.processes != 1:
+        yield Row("processes", _processes(settings))
     yield Row("look-ahead", counted(settings.window, "entry", "entries"))
     yield from _patience(settings)
     yield Row("redirects", f"up to {settings.max_redirects} are followed" if settings.follow else "are not followed")
@@ -268,6 +271,13 @@ def _slots(settings: Settings) -> str:
     if settings.concurrency == "auto":
         return f"as many as do best, up to {settings.slots:,}"
     return f"{counted(settings.slots, 'request')} at once"
+
+
+def _processes(settings: Settings) -> str:
+    count = processes_of(settings)
+    if count == 1:
+        return "one: this one"
+    return f"{count} fetch, each with its share of these limits, and of those of a host that most entries are of"
 
 
 def _patience(settings: Settings) -> Iterator[Row]:

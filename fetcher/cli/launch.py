@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.backends.limits import fit_descriptors
-from fetcher.backends.local import LocalRun
+from fetcher.backends.local import LocalRun, MakeEngine
 from fetcher.backends.loops import run as run_loop
 from fetcher.cli.complaints import complain
 from fetcher.cli.status import ExitStatus
-from fetcher.engine import GRACE
-from fetcher.errors import SinkError
+from fetcher.engine import GRACE, Engine
+from fetcher.errors import ProcessError, SinkError
 from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
@@ -131,6 +131,7 @@ class Conductor:
                     notice=self._display.note,
                     ordered=output.ordered,
                     saving=self._saving,
+                    engine=self._engine(),
                 )
                 if self._journal is not None:
                     self._run.verdict.recall(self._journal.there, self._journal.counted)
@@ -151,6 +152,15 @@ class Conductor:
         finally:
             self._display.stop()
         return self._end()
+
+    def _engine(self) -> MakeEngine:
+        """What fetches: here, or in processes of their own."""
+        if self._settings.processes == 1:
+            return Engine
+        from fetcher.backends.processes import Processes
+        from fetcher.backends.shares import processes_of
+
+        return Processes if processes_of(self._settings) > 1 else Engine
 
     def _open(self, output: OutputConfig, inputs: frozenset[tuple[int, int]], ledger: Ledger | None) -> Outputs:
         """Where records go: the outputs, and behind them what is to be remembered of them."""
@@ -228,7 +238,9 @@ class Conductor:
         if not self._screen.quiet:
             show(run.stats, self._facts())
         if failure is not None:
-            way_on = "; then go on with --resume" if self._resumes and isinstance(failure, SinkError) else ""
+            way_on = (
+                "; then go on with --resume" if self._resumes and isinstance(failure, SinkError | ProcessError) else ""
+            )
             complain(f"{failure}{way_on}")
             return ExitStatus.UNUSABLE
         if run.source_error is not None:
@@ -268,7 +280,8 @@ class Conductor:
 
     def _reason(self) -> str | None:
         if self._run.failure is not None:
-            return "the output failed"
+            ours = isinstance(self._run.failure, ProcessError)
+            return "its processes ended" if ours else "the output failed"
         if self._signal is not None:
             return "interrupted" if self._signal == "SIGINT" else f"ended by {self._signal}"
         if self._run.source_error is not None:

@@ -13,6 +13,7 @@ something to keep of it, an origin a `Breaker` once it could not be connected to
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from math import inf
 from operator import itemgetter
@@ -82,6 +83,7 @@ class Frontier:
     Attributes:
         fallen: Jobs that will not go because their origin is down, and why: for whoever delivers them to take out.
         waits: What was waited for.
+        on_refusal: Told when a host refuses, and for how many seconds from then it is to be left alone.
     """
 
     def __init__(self, config: FrontierConfig, hosts: Hosts | None = None) -> None:
@@ -100,6 +102,9 @@ class Frontier:
         self._gaps: dict[str, float] = {}
         self._breakers: dict[str, Breaker] = {}
         self._shelves: dict[str, list[Job]] = {}
+        # Hosts of which others have parts: our place among them, and how many they are.
+        self._parts: dict[str, tuple[int, int]] = {}
+        self.on_refusal: Callable[[str, float], object] | None = None
         self.fallen: list[tuple[Job, Error]] = []
         self._later: list[tuple[float, int, Job]] = []
         self._alarms: list[tuple[float, int, Host | Breaker]] = []
@@ -281,7 +286,34 @@ class Frontier:
         state = self._states.get(host)
         if state is None:
             state = self._states[host] = self._new_state(host)
-        state.slow(gap, now)
+        state.slow(gap * self._parts[host][1] if host in self._parts else gap, now)
+        if host not in self._queues and host not in self._active:
+            self._resting.pop(host, None)
+            self._rest(state, now)
+
+    def humbled(self, host: str, now: float) -> bool:
+        """Whether a host gets less than it may, because it refused."""
+        state = self._states.get(host)
+        return state is not None and state.humbled(now)
+
+    def divide(self, host: str, place: int, ways: int) -> None:
+        """A host is asked by `ways` frontiers from now on, and this one has the part of that `place`."""
+        self._parts[host] = place, ways
+        state = self._states.get(host)
+        if state is not None:
+            state.divide(_part(self._limit_of(host)[0], place, ways), ways)
+
+    def within(self, host: str) -> bool:
+        """Whether no more is under way to a host than may be."""
+        state = self._states.get(host)
+        return state is None or self._active.get(host, 0) <= state.window
+
+    def hold(self, host: str, wait: float, now: float) -> None:
+        """A host has refused somebody else, and is to be left alone for so many seconds."""
+        state = self._states.get(host)
+        if state is None:
+            state = self._states[host] = self._new_state(host)
+        state.refused(now, now, self._active.get(host, 0), wait)
         if host not in self._queues and host not in self._active:
             self._resting.pop(host, None)
             self._rest(state, now)
@@ -341,17 +373,26 @@ class Frontier:
     # Hosts.
 
     def _new_state(self, name: str) -> Host:
+        limit, gap = self._limit_of(name)
+        own = self._gaps.get(name)
+        if name in self._parts:
+            place, ways = self._parts[name]
+            limit, gap = _part(limit, place, ways), gap * ways
+            own = None if own is None else own * ways
+        state = Host(name, limit, gap, adapt=self._config.adapt)
+        if own is not None:
+            # Its last request is longer ago than that, or it would not be a new one.
+            state.slow(own, -own)
+        return state
+
+    def _limit_of(self, name: str) -> tuple[float, float]:
+        """The most requests at once to a host, and the seconds between two, as we were told."""
         said = self._hosts.find(name)
         limit, gap = self._limit, self._gap
         if said is not None:
             limit = said.concurrency or limit
             gap = 1.0 / said.rate if said.rate else gap
-        state = Host(name, limit, gap, adapt=self._config.adapt)
-        own = self._gaps.get(name)
-        if own is not None:
-            # Its last request is longer ago than that, or it would not be a new one.
-            state.slow(own, -own)
-        return state
+        return limit, gap
 
     def _rouse(self, host: str) -> None:
         """A host has jobs again, or for the first time."""
@@ -413,6 +454,8 @@ class Frontier:
             self.waits.refusals += 1
             fresh = state.refused(now, sent, active, news.wait)
             self.waits.held = max(self.waits.held, state.hold - now)
+            if fresh and self.on_refusal is not None:
+                self.on_refusal(state.name, state.hold - now)
             return fresh
         return True
 
@@ -495,3 +538,8 @@ class Frontier:
         error = breaker.epitaph()
         # What is still in its host's queue falls when its turn comes, with all behind it.
         self.fallen += [(job, error) for job in jobs]
+
+
+def _part(limit: float, place: int, ways: int) -> float:
+    """What of a limit is the part of that place; the parts add up to it."""
+    return limit if limit == inf else limit // ways + (place < limit % ways)

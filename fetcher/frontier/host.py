@@ -105,6 +105,17 @@ class Host:
         due = self.due
         return due if due > now else 0.0
 
+    def humbled(self, now: float) -> bool:
+        """Whether it gets less than it may, because it wants less, or has to be left alone."""
+        return self.window < self._limit or self._gap > 0 or self.hold > now
+
+    def divide(self, limit: float, ways: int) -> None:
+        """From now on only so many at once, and one `ways`-th of its rate, because others have the rest."""
+        self._limit = limit
+        self.window = min(self.window, limit)
+        if self._pace is not None:
+            self._pace.gap *= ways
+
     def slow(self, gap: float, now: float) -> None:
         """Keep at least so many seconds between two requests, from now on."""
         pace = self._pace

@@ -71,22 +71,25 @@ class Saving:
 
     Attributes:
         on_error: Told, in any thread, of a `SinkError` where a body cannot be written; the run is over then.
+        shares: Other processes have temporary files here, too; those that are left when this is closed are removed.
 
     Args:
         goes_on: What is in the folder already is of this list (`--resume`, `--overwrite`).
+        shared: The folder is held by our parent, whose part of the work we do: what is in it is looked at there.
 
     Raises:
         SinkError: The folder cannot be made or written, another run saves into it, or it is not empty.
     """
 
-    def __init__(self, config: SavingConfig, *, goes_on: bool = False) -> None:
+    def __init__(self, config: SavingConfig, *, goes_on: bool = False, shared: bool = False) -> None:
         self._path = config.save or "."
         self._remote_time = config.remote_time
         self._made = False
         self._root = self._opened()
         try:
-            self._lock()
-            self._sweep(goes_on=goes_on)
+            if not shared:
+                self._lock()
+                self._sweep(goes_on=goes_on)
         except BaseException:
             os.close(self._root)
             raise
@@ -100,6 +103,7 @@ class Saving:
         self._stalled: dict[Stalling, None] = {}
         self._open: set[Incoming] = set()
         self._failed = False
+        self.shares = False
         self.on_error: Callable[[Exception], object] = lambda _error: None
 
     def begin(self, part: Part | None, *, kept: bool) -> Incoming:
@@ -116,6 +120,14 @@ class Saving:
     def discard(self, part: Part) -> None:
         """Nobody goes on behind this part."""
         self.remove(part.name)
+
+    def release(self, part: Part) -> None:
+        """Another process looks after this part from now on."""
+        self._temporary.discard(part.name)
+
+    def receive(self, part: Part) -> None:
+        """This process looks after this part from now on."""
+        self._temporary.add(part.name)
 
     def settle(self, result: Result) -> tuple[Result, str | None]:
         """
@@ -164,6 +176,9 @@ class Saving:
             body.close()
         for name in tuple(self._temporary):
             self.remove(name)
+        if self.shares:
+            with suppress(SinkError):
+                self._sweep(goes_on=True)
         for folder in self._folders.values():
             os.close(folder)
         self._folders.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fetcher.backends.config import ProcessesConfig
 from fetcher.cli.options.option import group, setting
 from fetcher.cli.values import Rate, Slots, Speed, Whole
 from fetcher.client.config import ClientConfig
@@ -51,6 +52,13 @@ concurrency_options = group(
         type=Whole(),
         metavar="N",
         help="How many entries are looked ahead at, so that no slot waits for one host.",
+    ),
+    setting(
+        "--processes",
+        room=ProcessesConfig,
+        type=Slots(),
+        metavar="N|auto",
+        help="How many processes fetch; auto is one for each processor that may be used.",
     ),
     about="RATE is a number a second (50, 0.5) or has a unit: 50/s, 100/m, 1000/h. A limit that is not said\n"
     "is none. What is different for single hosts stands in tables of the --config file.",

@@ -37,6 +37,14 @@ class Lookups:
         self.failed += int(failed)
         self.unanswered += int(not answered)
 
+    def merge(self, other: Lookups) -> None:
+        """Count all that another has counted."""
+        self.asked += other.asked
+        self.spared += other.spared
+        self.failed += other.failed
+        self.unanswered += other.unanswered
+        self.times.merge(other.times)
+
     @property
     def troubled(self) -> bool:
         """Whether so many were not answered that it is not the names' fault."""

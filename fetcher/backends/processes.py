@@ -1,0 +1,557 @@
+"""
+Owns the engines of a run that has several: a process each, which this one feeds, hears and looks after.
+
+It has an engine's face. The list is read here, each entry goes to the process that its host belongs to, and results
+come back to be written and counted here; so signals, the screen, the outputs and what is done already are where they
+always are. Children are begun when there is something for them, and never by a fork: threads run here.
+
+A child that dies is followed by another, which does again what the first one had not done. What has two of them die on
+it is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fetcher.backends.child import SIGNALS
+from fetcher.backends.shares import Router, divided, processes_of
+from fetcher.backends.wire import BUFFER, Link, Message, pack_moved, pack_requests, unpack_result
+from fetcher.client.cookies.jar import Jar
+from fetcher.client.names.tally import Lookups
+from fetcher.client.tls import Trust
+from fetcher.engine import Outlet
+from fetcher.errors import ErrorKind, ProcessError, SinkError
+from fetcher.frontier.frontier import Waits
+from fetcher.model import Error, Request, Result
+from fetcher.policy import unsent
+from fetcher.settings import Settings
+from fetcher.sources.protocol import Source
+from fetcher.tuner import Found
+
+if TYPE_CHECKING:
+    from fetcher.saving.files import Saving
+
+log = logging.getLogger(__name__)
+
+CREDIT = 512
+"""Entries that a child has and has no place for yet: so many are on their way while it asks for more."""
+
+CLOSING = 5.0
+"""Seconds that children have beyond the grace of what is under way, before they are ended."""
+
+NOTES = 10.0
+"""Seconds within which one note is told once."""
+
+MOST_DEATHS = 5
+"""Children that may die one after the other while nothing comes back, before there is no use in another."""
+
+_BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from fetcher.backends.child import main; main()"
+
+
+class Facts(NamedTuple):
+    """What a child tells of itself."""
+
+    now: tuple[int, int, bool] = (0, 0, False)
+    waits: Waits = Waits()
+    lookups: Lookups = Lookups()
+    outage: float = 0.0
+    tuned: Found | None = None
+
+
+class _Child:
+    """One child, from here."""
+
+    def __init__(self, number: int, process: subprocess.Popen[bytes], credit: int) -> None:
+        self.number = number
+        self.process = process
+        self.link: Link
+        self.credit = credit
+        self.out: dict[int, Request] = {}
+        self.in_flight, self.waiting, self.idle = 0, 0, False
+        self.facts = Facts()
+        self.over = False
+
+
+class Processes:
+    """
+    Engines in processes of their own.
+
+    Args:
+        folder: Where bodies go that are to be files.
+
+    Attributes:
+        taken: Entries read from the source.
+        delivered: Results put into the outlet.
+
+    Raises:
+        UsageError: A setting cannot be, or does not go with several processes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        outlet: Outlet,
+        *,
+        notice: Callable[[str], None] = log.warning,
+        folder: Saving | None = None,
+    ) -> None:
+        # For their complaints, while nothing is begun.
+        Trust(settings)
+        Jar.of(settings)
+        self._count = processes_of(settings)
+        self._settings = settings
+        self._source = source
+        self._outlet = outlet
+        self._notice = notice
+        self._folder = folder
+        if folder is not None:
+            folder.shares = True
+        self._router = Router(settings, self._count)
+        self._loop = asyncio.get_running_loop()
+        self._children: list[_Child | None] = [None] * self._count
+        self._backlogs: list[deque[Request]] = [deque() for _ in range(self._count)]
+        # Entries of hosts whose home is being asked to let others have a part of them.
+        self._undecided: dict[str, list[Request]] = {}
+        self._room = asyncio.Event()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._feeder: asyncio.Task[None] | None = None
+        self._input_closed = False
+        self._stopping = False
+        self._finishing = False
+        self._source_error: Exception | None = None
+        self._failure: Exception | None = None
+        # Whose results wait to be written, in the order in which they came: child, results, bytes.
+        self._unwritten: deque[list[Any]] = deque()
+        # Entries whose child has died.
+        self._again: set[int] = set()
+        self._deaths = 0
+        self._refusing: dict[str, set[int]] = {}
+        self._gone: list[Facts] = []
+        self._notes: dict[str, float] = {}
+        self._words: dict[str, Callable[..., object]] = {
+            "results": self._on_results,
+            "facts": self._on_facts,
+            "away": self._on_away,
+            "ready": self._on_ready,
+            "refused": self._on_refused,
+            "note": self._on_note,
+            "log": self._on_log,
+            "trouble": self._on_trouble,
+            "bye": self._on_bye,
+        }
+        self.taken = 0
+        self.delivered = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was ended before its list was."""
+        return self._stopping
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges under way, as far as is known."""
+        return sum(child.in_flight for child in self._alive())
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a later time, or for their host's."""
+        return sum(child.waiting for child in self._alive())
+
+    @property
+    def idle(self) -> bool:
+        """Whether somebody has nothing to do."""
+        return any(child.idle for child in self._alive()) or None in self._children
+
+    @property
+    def waits(self) -> Waits:
+        """What was waited for so far."""
+        waits = Waits()
+        for facts in self._facts():
+            waits.refusals += facts.waits.refusals
+            waits.refusing += facts.waits.refusing
+            waits.held = max(waits.held, facts.waits.held)
+            waits.down += facts.waits.down
+            waits.pinched = max(waits.pinched, facts.waits.pinched)
+        # One that is divided may have refused several of us.
+        waits.refusing -= sum(len(numbers) - 1 for numbers in self._refusing.values())
+        return waits
+
+    @property
+    def lookups(self) -> Lookups:
+        """What the lookups of names came to so far."""
+        lookups = Lookups()
+        for facts in self._facts():
+            lookups.merge(facts.lookups)
+        return lookups
+
+    @property
+    def offline(self) -> float:
+        """Seconds for which there was no network."""
+        return max((facts.outage for facts in self._facts()), default=0.0)
+
+    @property
+    def tuned(self) -> Found | None:
+        """How many at once did best, all together."""
+        found = [facts.tuned for facts in self._facts(dead=False) if facts.tuned is not None]
+        if not found:
+            return None
+        return Found(sum(each.slots for each in found), any(each.compared for each in found))
+
+    async def run(self) -> None:
+        """
+        Everything, from the first entry to the last result.
+
+        Raises:
+            Exception: Whatever the source raised before its end.
+            ProcessError: The children die one after the other.
+            SinkError: A child cannot write a body.
+        """
+        self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
+        try:
+            await self._over
+        finally:
+            self._feeder.cancel()
+            await asyncio.gather(self._feeder, return_exceptions=True)
+            self._end_all()
+        if self._failure is not None:
+            raise self._failure
+        if self._source_error is not None:
+            raise self._source_error
+
+    def stop(self, grace: float) -> None:
+        """Begin nothing new; what is under way has `grace` seconds."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._feeder is not None:
+            self._feeder.cancel()
+        for child in self._alive():
+            child.link.send("stop", grace)
+        self._loop.call_later(grace + CLOSING, self.abort)
+        self._look_for_end()
+
+    def abort(self) -> None:
+        """End what is under way, now."""
+        self._stopping = True
+        self._finish()
+
+    def written(self, size: int, count: int = 0) -> None:
+        """So many results have left the outlet, and bodies of `size` bytes in all."""
+        unwritten = self._unwritten
+        while count and unwritten:
+            entry = unwritten[0]
+            child, sizes = entry
+            done = 0
+            freed = 0
+            while count and sizes:
+                freed += sizes.popleft()
+                done += 1
+                count -= 1
+            if child is not None and not child.over:
+                child.link.send("written", done, freed)
+            if not sizes:
+                unwritten.popleft()
+
+    def _alive(self) -> Iterable[_Child]:
+        return [child for child in self._children if child is not None and not child.over]
+
+    def _facts(self, *, dead: bool = True) -> Iterable[Facts]:
+        present = [child.facts for child in self._children if child is not None]
+        return [*present, *self._gone] if dead else present
+
+    # The list.
+
+    async def _feed(self) -> None:
+        """Entries of the source to the children, as far ahead as the window allows."""
+        outlet = self._outlet
+        try:
+            async for batch in self._source.batches():
+                for request in batch:
+                    self._take(request)
+                self._send_all()
+                while self._backlog() >= self._settings.window and not self._stopping:
+                    self._room.clear()
+                    await self._room.wait()
+                while outlet.full():
+                    await outlet.room()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except Exception as error:  # noqa: BLE001 - what was read is done all the same, and it is raised at the end
+            self._source_error = error
+        finally:
+            self._input_closed = True
+            self._look_for_end()
+
+    def _take(self, request: Request) -> None:
+        self.taken += 1
+        if request.url is None:
+            self._deliver(unsent(request, request.error or Error(ErrorKind.INTERNAL, "an entry without a URL")))
+            return
+        host = request.url.origin.host
+        if self._router.took(host):
+            self._ask(host)
+        if self._undecided and (waiting := self._undecided.get(host)) is not None:
+            waiting.append(request)
+        else:
+            self._backlogs[self._place(host)].append(request)
+
+    def _place(self, host: str) -> int:
+        """The process that the next entry of a host goes to."""
+        if host not in self._router.divided:
+            return self._router.home(host)
+        return min(self._router.may_go_to(host), key=self._load)
+
+    def _load(self, number: int) -> int:
+        child = self._children[number]
+        return len(self._backlogs[number]) + (0 if child is None else len(child.out))
+
+    def _backlog(self) -> int:
+        return sum(map(len, self._backlogs)) + sum(map(len, self._undecided.values()))
+
+    def _send_all(self) -> None:
+        for number, backlog in enumerate(self._backlogs):
+            if backlog and not self._stopping:
+                self._send(self._children[number] or self._begin(number), backlog)
+
+    def _send(self, child: _Child, backlog: deque[Request]) -> None:
+        """As many of the entries that wait for a child as it has asked for."""
+        many = min(child.credit, len(backlog))
+        if not many or child.over:
+            return
+        requests = [backlog.popleft() for _ in range(many)]
+        child.credit -= many
+        child.out.update((request.index, request) for request in requests)
+        child.link.send("entries", *pack_requests(requests))
+        self._room.set()
+
+    # Hosts that are divided.
+
+    def _ask(self, host: str) -> None:
+        """Ask a host's home to let others have a part of it."""
+        number = self._router.home(host)
+        child = self._children[number] or self._begin(number)
+        if not child.over:
+            self._router.asked(host)
+            self._undecided[host] = []
+            child.link.send("divide", host, 0, self._router.most_ways(host), True)
+
+    def _on_ready(self, child: _Child, host: str, agreed: bool) -> None:
+        if self._stopping:
+            return
+        if agreed:
+            self._router.divide(host)
+            for place, number in enumerate(self._router.may_go_to(host)):
+                other = self._children[number]
+                if other is not None and other is not child:
+                    other.link.send("divide", host, place, self._router.divided[host], False)
+        self._deal(host)
+        self._send_all()
+
+    def _deal(self, host: str) -> None:
+        """It is known now where a host's entries go."""
+        for request in self._undecided.pop(host, ()):
+            self._backlogs[self._place(host)].append(request)
+
+    def _on_refused(self, child: _Child, host: str, wait: float) -> None:
+        self._refusing.setdefault(host, set()).add(child.number)
+        for number in self._router.may_go_to(host):
+            other = self._children[number]
+            if other is not None and other is not child and not other.over:
+                other.link.send("hold", host, wait)
+
+    # What comes back.
+
+    def _on_results(
+        self, child: _Child, results: list[Any], taken: int, in_flight: int, waiting: int, idle: bool
+    ) -> None:
+        child.in_flight, child.waiting, child.idle = in_flight, waiting, idle
+        bodies = child.link.bodies()
+        sizes: deque[int] = deque()
+        if results:
+            self._deaths = 0
+            self._unwritten.append([child, sizes])
+        router, out = self._router, child.out
+        for packed in results:
+            request = out.pop(packed[0])
+            result = unpack_result(request, packed, bodies)
+            sizes.append(0 if result.hop is None else result.hop.held)
+            if request.url is not None:
+                router.gave(request.url.origin.host)
+            self.delivered += 1
+            self._outlet.put(result)
+        if taken:
+            child.credit += taken
+            self._send(child, self._backlogs[child.number])
+        if self._input_closed:
+            self._look_for_end()
+
+    def _on_facts(self, child: _Child, packed: bytes) -> None:
+        child.facts = Facts(*pickle.loads(packed))  # noqa: S301 - a child of ours has made it
+        child.in_flight, child.waiting, child.idle = child.facts.now
+
+    def _on_away(self, child: _Child, host: str, index: int, job: bytes) -> None:
+        """A redirect has led to a host of somebody else's."""
+        request = child.out.pop(index)
+        number = self._place(host)
+        other = self._children[number]
+        if other is None:
+            if self._stopping:
+                return
+            other = self._begin(number)
+        other.out[index] = request
+        if not other.over:
+            other.link.send("moved", *pack_moved(request, job))
+
+    def _on_note(self, _child: _Child, text: str) -> None:
+        # What one of them sees the others mostly see as well.
+        now = self._loop.time()
+        if now - self._notes.get(text, -NOTES) >= NOTES:
+            self._notes[text] = now
+            self._notice(text)
+
+    def _on_log(self, child: _Child, text: str) -> None:
+        log.debug("process %d: %s", child.number, text)
+
+    def _on_trouble(self, _child: _Child, text: str, ours: bool) -> None:
+        self._fail(SinkError(text) if ours else RuntimeError(text))
+
+    def _on_bye(self, child: _Child) -> None:
+        child.over = True
+        child.in_flight = child.waiting = 0
+        child.link.close()
+        if self._stopping or self._finishing:
+            self._look_for_end()
+        else:
+            # Nobody told it to.
+            self._fail(RuntimeError(f"process {child.number} has ended before its time"))
+
+    def _deliver(self, result: Result) -> None:
+        self.delivered += 1
+        self._unwritten.append([None, deque([0 if result.hop is None else result.hop.held])])
+        self._outlet.put(result)
+
+    # The children.
+
+    def _begin(self, number: int) -> _Child:
+        """A child, which has its settings."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        # What is blocked when a process begins stays so in it: no signal meets it before it is ready for one.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, with words of ours
+                [sys.executable, "-c", _BEGIN, str(theirs.fileno()), *sys.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        settings = divided(self._settings, number, self._count)
+        child = _Child(number, process, min(CREDIT, settings.window))
+        child.link = Link(lambda message: self._heard(child, message), lambda: self._lost(child))
+        self._children[number] = child
+        child.link.send("settings", pickle.dumps(settings), number, self._count, log.isEnabledFor(logging.DEBUG))
+        for host, ways in self._router.divided.items():
+            for place, other in enumerate(self._router.may_go_to(host)):
+                if other == number:
+                    child.link.send("divide", host, place, ways, False)
+        self._loop.create_task(self._connect(child, ours))
+        return child
+
+    async def _connect(self, child: _Child, line: socket.socket) -> None:
+        await self._loop.create_unix_connection(lambda: child.link, sock=line)
+
+    def _heard(self, child: _Child, message: Message) -> None:
+        word, *rest = message
+        if not self._over.done():
+            self._words[word](child, *rest)
+
+    def _lost(self, child: _Child) -> None:
+        """A child's line is cut."""
+        if child.over or self._over.done():
+            return
+        child.over = True
+        child.in_flight = child.waiting = 0
+        child.process.kill()
+        status = child.process.wait()
+        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+        if self._stopping:
+            self._look_for_end()
+            return
+        self._gone.append(child.facts)
+        self._children[child.number] = None
+        self._deaths += 1
+        if self._deaths >= MOST_DEATHS:
+            self._fail(
+                ProcessError(
+                    f"{self._deaths} processes of this run have ended one after the other, the last one {how}; "
+                    "if memory is short, use fewer with --processes"
+                )
+            )
+            return
+        self._notice(f"a process of this run has ended ({how}); another one does again what it had under way")
+        backlog = self._backlogs[child.number]
+        for request in reversed(child.out.values()):
+            if request.index not in self._again:
+                self._again.add(request.index)
+                backlog.appendleft(request)
+                continue
+            self._again.discard(request.index)
+            if request.url is not None:
+                self._router.gave(request.url.origin.host)
+            message = f"the process that fetched it has ended twice, the second time {how}"
+            self._deliver(unsent(request, Error(ErrorKind.INTERNAL, message)))
+        self._router.unasked(child.number)
+        for host in [host for host in self._undecided if self._router.home(host) == child.number]:
+            self._deal(host)
+        if not self._finishing:
+            self._send_all()
+        self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        """End the run when there is nothing left to do."""
+        if self._over.done():
+            return
+        if not self._stopping and not self._finishing:
+            if not self._input_closed or self._backlog() or any(child.out for child in self._alive()):
+                return
+            self._finishing = True
+            for child in self._alive():
+                child.link.send("finish")
+            self._loop.call_later(CLOSING, self._finish)
+        if not any(True for _ in self._alive()):
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = self._failure or failure
+        self._stopping = True
+        self._finish()
+
+    def _end_all(self) -> None:
+        """No child outlives this."""
+        children = [child for child in self._children if child is not None]
+        for child in children:
+            child.over = True
+            child.process.kill()
+            child.link.close()
+        for child in children:
+            child.process.wait()
