@@ -465,7 +465,14 @@ _NAMES = _Names()
 
 
 def _headers(hop: Hop) -> dict[str, list[str]]:
-    headers: dict[str, list[str]] = {}
+    try:
+        headers = {_NAMES[name]: [value.decode()] for name, value in hop.headers}
+    except UnicodeDecodeError:
+        headers = {}
+    if len(headers) == len(hop.headers):
+        # Each is said once, and in UTF-8: most replies are so.
+        return headers
+    headers = {}
     for name, value in hop.headers:
         key = _NAMES[name]
         try:
