@@ -650,17 +650,17 @@ def test_a_failure_that_ends_the_run_ends_all(afetch: Afetch, make_site: MakeSit
     other.slow(0.002, path="/")
     urls = [one.url("/missing"), *[other.url("/")] * 20_000]
 
-    done = afetch("-", "--json", "--fail-fast", "-c", "4", *TWO, stdin="\n".join(urls))
+    done = afetch("-", "--json", "--fail-fast", "-c", "4", *TWO, stdin="\n".join(urls), timeout=LONG)
 
     assert done.returncode == ExitStatus.FAILED
     assert len(done.records) < 20_000
 
 
 def test_a_run_whose_time_is_over_has_failed(afetch: Afetch, site: Site) -> None:
-    """`--max-time` ends all processes."""
-    site.hang(path="/")
+    """`--max-time` ends all processes, and what is under way still has its records."""
+    site.slow(0.02, path="/")
 
-    done = afetch(*[site.url()] * 12, "--json", "--max-time", "0.1", *TWO, "-c", "4", timeout=LONG)
+    done = afetch("-", "--json", "--max-time", "0.5", *TWO, "-c", "4", stdin=f"{site.url()}\n" * 20_000, timeout=LONG)
 
     assert done.returncode == ExitStatus.FAILED
     assert "its time was over" in done.stderr

@@ -167,6 +167,7 @@ class Child:
             pending, self._pending = self._pending, []
             for act in pending:
                 act(engine)
+            self._link.send("up")
             while not running.done():
                 self._tell()
                 await asyncio.wait((running,), timeout=NEWS)

@@ -70,15 +70,17 @@ class Facts(NamedTuple):
 class _Child:
     """One child, from here."""
 
-    def __init__(self, number: int, process: subprocess.Popen[bytes], credit: int) -> None:
+    def __init__(self, number: int, process: subprocess.Popen[bytes], settings: Settings) -> None:
         self.number = number
         self.process = process
         self.link: Link
-        self.credit = credit
+        self.slots = settings.slots
+        self.credit = min(CREDIT, settings.window)
         self.out: dict[int, Request] = {}
         self.in_flight, self.waiting, self.idle = 0, 0, False
         self.facts = Facts()
         self.over = False
+        self.up = False
 
 
 class Processes:
@@ -122,6 +124,8 @@ class Processes:
         self._backlogs: list[deque[Request]] = [deque() for _ in range(self._count)]
         # Entries of hosts whose home is being asked to let others have a part of them.
         self._undecided: dict[str, list[Request]] = {}
+        # Those of them that wait for children to begin.
+        self._unasked: set[str] = set()
         self._room = asyncio.Event()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._feeder: asyncio.Task[None] | None = None
@@ -139,6 +143,7 @@ class Processes:
         self._gone: list[Facts] = []
         self._notes: dict[str, float] = {}
         self._words: dict[str, Callable[..., object]] = {
+            "up": self._on_up,
             "results": self._on_results,
             "facts": self._on_facts,
             "away": self._on_away,
@@ -333,18 +338,30 @@ class Processes:
         child.credit -= many
         child.out.update((request.index, request) for request in requests)
         child.link.send("entries", *pack_requests(requests))
+        # Until it tells.
+        child.in_flight = min(child.slots, len(child.out))
         self._room.set()
 
     # Hosts that are divided.
 
     def _ask(self, host: str) -> None:
-        """Ask a host's home to let others have a part of it."""
-        number = self._router.home(host)
-        child = self._children[number] or self._begin(number)
-        if not child.over:
-            self._router.asked(host)
-            self._undecided[host] = []
-            child.link.send("divide", host, 0, self._router.most_ways(host), True)
+        """Ask a host's home to let others have a part of it, once all of them have begun."""
+        self._router.asked(host)
+        self._undecided[host] = []
+        self._unasked.add(host)
+        self._ask_when_up(host)
+
+    def _ask_when_up(self, host: str) -> None:
+        # What is divided before somebody is there to do it would be done by nobody.
+        asked_by = [self._children[number] or self._begin(number) for number in self._router.may_be_asked_by(host)]
+        if all(child.up for child in asked_by):
+            self._unasked.discard(host)
+            asked_by[0].link.send("divide", host, 0, len(asked_by), True)
+
+    def _on_up(self, child: _Child) -> None:
+        child.up = True
+        for host in tuple(self._unasked):
+            self._ask_when_up(host)
 
     def _on_ready(self, child: _Child, host: str, agreed: bool) -> None:
         if self._stopping:
@@ -462,7 +479,7 @@ class Processes:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         settings = divided(self._settings, number, self._count)
-        child = _Child(number, process, min(CREDIT, settings.window))
+        child = _Child(number, process, settings)
         child.link = Link(lambda message: self._heard(child, message), lambda: self._lost(child))
         self._children[number] = child
         child.link.send("settings", pickle.dumps(settings), number, self._count, log.isEnabledFor(logging.DEBUG))
@@ -518,7 +535,11 @@ class Processes:
             self._deliver(unsent(request, Error(ErrorKind.INTERNAL, message)))
         self._router.unasked(child.number)
         for host in [host for host in self._undecided if self._router.home(host) == child.number]:
+            self._unasked.discard(host)
             self._deal(host)
+        if not self._stopping:
+            for host in tuple(self._unasked):
+                self._ask_when_up(host)
         if not self._finishing:
             self._send_all()
         self._look_for_end()

@@ -133,9 +133,13 @@ class Router:
 
     def divide(self, host: str) -> None:
         """From now on a host's entries may go to several."""
-        ways = self._ways[host] = self.most_ways(host)
+        self._ways[host] = self.most_ways(host)
+        self._places[host] = self.may_be_asked_by(host)
+
+    def may_be_asked_by(self, host: str) -> list[int]:
+        """The processes that a host would be divided among, its home first."""
         first = self.home(host)
-        self._places[host] = [(first + place) % self._count for place in range(ways)]
+        return [(first + place) % self._count for place in range(self.most_ways(host))]
 
     @property
     def divided(self) -> dict[str, int]:
