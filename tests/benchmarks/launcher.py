@@ -11,8 +11,8 @@ import os
 import sys
 import time
 
-PAUSE = 0.05
-"""Seconds between two looks at what processes there are."""
+PAUSE = 0.25
+"""Seconds between two looks at what processes there are; each costs a millisecond of the machine that is measured."""
 
 
 def main() -> None:
