@@ -408,6 +408,23 @@ def test_a_part_that_is_shorter_than_it_says_is_not_the_whole(site: Site, tmp_pa
     assert files(tmp_path) == {"cut": LARGE}
 
 
+def test_a_part_that_is_longer_than_it_says_is_not_gone_on_with(site: Site, tmp_path: Path) -> None:
+    """Nothing that comes behind more than the whole makes it whole again, so all of it is asked for anew."""
+
+    async def long(shelf: Shelf, start: int, wire: Wire) -> None:
+        last = len(shelf.body) - 1
+        await shelf.send(wire, 206, shelf.body[start:] + b"more", ("Content-Range", f"bytes {start}-{last}/{last + 1}"))
+
+    shelf = Shelf(ranges=long)
+    url = site.answer(shelf, path="/cut")
+
+    [record] = save(tmp_path, url)
+
+    assert [asked for asked, _ in shelf.asked] == [None, f"bytes={CUT}-", None]
+    assert record.ok
+    assert files(tmp_path) == {"cut": LARGE}
+
+
 def test_a_large_file_is_gone_on_with_however_long_it_took(site: Site, tmp_path: Path) -> None:
     """The time for retries is for those that begin anew; and one that is too large is so at once."""
     slow, huge = Shelf(), Shelf(LARGE + LARGE, headers=[("ETag", ETAG)])

@@ -149,7 +149,7 @@ class Keeping:
         if body is None:
             return None
         whole = hop_error is None
-        if self._kept and not whole and (self._validator is None or hop_error not in CONTINUED):
+        if self._kept and not whole and not self._can_go_on(hop_error, size):
             self.part = None
             body.drop()
             return None
@@ -167,6 +167,12 @@ class Keeping:
         """Nobody waits for the reply any more."""
         if self.body is not None:
             self.body.drop()
+
+    def _can_go_on(self, hop_error: ErrorKind | None, size: int) -> bool:
+        """Whether the rest of a body that broke off at this size can be asked for."""
+        # Nothing behind more than the whole makes it whole again.
+        longer = self._total is not None and size > self._total
+        return self._validator is not None and hop_error in CONTINUED and not longer
 
     def _go_on(self, part: Part, head: Head, *, coded: bool) -> int:
         match = _CONTENT_RANGE.fullmatch((_header(head, b"content-range") or b"").strip())
