@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import hashlib
 import os
@@ -228,6 +229,23 @@ def test_files_have_the_time_of_their_last_modified(site: Site, tmp_path: Path) 
     times = {path.name: path.stat().st_mtime for path in tmp_path.iterdir()}
     assert times["a"] == times["c"] == 1704103200
     assert times["b"] > began - 60
+
+
+def test_a_place_that_keeps_no_times_keeps_the_bodies(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some shares and mounts refuse to set a time: that is no reason to end a run."""
+
+    def refuse(*_args: object, **_keywords: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    url = site.page("a", path="/a", headers=[("Last-Modified", STAMP)])
+
+    [record] = save(tmp_path, url, remote_time=True)
+
+    assert record.ok
+    assert files(tmp_path) == {"a": b"a"}
 
 
 def test_a_body_that_broke_off_goes_on_where_it_did(site: Site, tmp_path: Path) -> None:

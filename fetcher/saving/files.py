@@ -337,7 +337,8 @@ class Saving:
         return descriptor
 
     def _set_time(self, temporary: str, value: bytes | None) -> None:
-        with suppress(ValueError, IndexError, OverflowError, TypeError):
+        """Give a file the time of a Last-Modified, where that is one and the file system takes it."""
+        with suppress(ValueError, IndexError, OverflowError, TypeError, OSError):
             seconds = parsedate_to_datetime((value or b"").decode("latin-1")).timestamp()
             os.utime(temporary, (seconds, seconds), dir_fd=self._root, follow_symlinks=False)
 
