@@ -250,7 +250,7 @@ def test_ctrl_c_during_the_imports_ends_us_quietly(afetch: Afetch, site: Site, m
     read_until(stderr_of(process), b"importing\n")
 
     process.send_signal(signal.SIGINT)
-    status, out, err = end(process, SOON)
+    status, out, err = end(process)
 
     # click ends the line in which the terminal shows ^C.
     assert (status, out, err.strip()) == (130, "", "")
@@ -328,7 +328,7 @@ def test_a_thread_that_never_ends_does_not_hold_the_exit(afetch: Afetch, site: S
     """A library's thread that is no daemon, stuck in a lookup or on a disk, is left behind like any other."""
     process = afetch.start(site.page("x"), command=(sys.executable, "-c", BESIDE_A_THREAD))
 
-    status, out, err = end(process, SOON)
+    status, out, err = end(process)
 
     assert status == 0
     assert out.startswith("200\t1\t")
@@ -349,7 +349,7 @@ def test_a_lookup_that_hangs_does_not_hold_the_exit_of_a_program_that_uses_us(af
     """A program ends as Python ends it, waiting for each thread that is no daemon."""
     process = afetch.start(command=(sys.executable, "-c", HUNG_LOOKUPS.replace("main.run()", USE)))
 
-    status, out, err = end(process, SOON)
+    status, out, err = end(process)
 
     assert (status, err) == (0, "")
     assert out in {"dns\n", "connect-timeout\n"}
@@ -590,7 +590,7 @@ def test_a_full_disk_ends_the_run_and_names_the_place(afetch: Afetch, site: Site
     """At once: what hangs is not waited for."""
     process = afetch.start(site.page("x"), site.hang(), "-t", "0", *place, shell="""exec "$@" >/dev/full""")
 
-    status, _, err = end(process, SOON)
+    status, _, err = end(process)
 
     name = "/dev/full" if place else "standard output"
     assert status == 2
