@@ -19,6 +19,7 @@ from tests.benchmarks import (
     bench_latency,
     bench_million,
     bench_pages,
+    bench_processes,
     bench_resume,
     bench_rooms,
     bench_save,
@@ -44,10 +45,11 @@ BENCHMARKS = {
     "budget": bench_budget,
     "frontier": bench_frontier,
     "rooms": bench_rooms,
+    "processes": bench_processes,
     "auto": bench_auto,
+    "start": bench_start,
     "resume": bench_resume,
     "unique": bench_unique,
-    "start": bench_start,
 }
 
 
