@@ -56,6 +56,10 @@ class SourceError(AfetchError):
     """An input that cannot be read."""
 
 
+class ChangedListError(SourceError):
+    """A list that is not the one that an earlier run has begun."""
+
+
 class SinkError(AfetchError):
     """An output that cannot be written."""
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from msgspec import Struct
 
-from fetcher.errors import SourceError
+from fetcher.errors import ChangedListError
 from fetcher.model import Request
 from fetcher.record import shown_url
 from fetcher.sinks.past import Entry, Past, Thinned
@@ -171,7 +171,7 @@ class Journal:
         Those of the requests that are not done.
 
         Raises:
-            SourceError: The journal has another URL in an entry's place.
+            ChangedListError: The journal has another URL in an entry's place.
         """
         left = []
         for request in batch:
@@ -179,7 +179,7 @@ class Journal:
             place = request.index & _PLACE
             state = chunk[1][place] if chunk is not None else 0
             if chunk is not None and state and chunk[0][place] != hash(shown_url(request)):
-                raise SourceError(self._changed(request))
+                raise ChangedListError(self._changed(request))
             if not state or state & _AGAIN:
                 left.append(request)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -133,8 +134,20 @@ def test_a_changed_list_ends_the_run(afetch: Afetch, site: Site) -> None:
 
     assert done.returncode == 2
     assert f"index 0 is {three}, where out.jsonl has {one}; go on with the list as it was" in done.stderr
+    assert "stopped  the list has changed\n" in done.stderr
     assert (afetch.folder / "out.jsonl").read_bytes() == before
     assert asked(site) == {"/0": 1, "/1": 1}
+
+
+def test_a_pipe_has_no_past(afetch: Afetch, site: Site) -> None:
+    """It is refused at once, though nobody reads it yet."""
+    os.mkfifo(afetch.folder / "fifo")
+
+    done = afetch(site.page(), "-o", "fifo", "-f", "jsonl", "--resume")
+
+    assert done.returncode == 2
+    assert done.stderr == "afetch: fifo: is no regular file, so no run can go on with it; leave --resume out\n"
+    assert site.log == []
 
 
 def test_a_shorter_list_is_noticed(afetch: Afetch, site: Site) -> None:

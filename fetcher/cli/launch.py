@@ -18,7 +18,7 @@ from fetcher.backends.loops import run as run_loop
 from fetcher.cli.complaints import complain
 from fetcher.cli.status import ExitStatus
 from fetcher.engine import GRACE, Engine
-from fetcher.errors import ProcessError, SinkError
+from fetcher.errors import ChangedListError, ProcessError, SinkError
 from fetcher.model import Result
 from fetcher.progress import Display, Level, choose
 from fetcher.screen import ScreenConfig
@@ -285,7 +285,8 @@ class Conductor:
         if self._signal is not None:
             return "interrupted" if self._signal == "SIGINT" else f"ended by {self._signal}"
         if self._run.source_error is not None:
-            return "the input broke off"
+            changed = isinstance(self._run.source_error, ChangedListError)
+            return "the list has changed" if changed else "the input broke off"
         if self._run.timed_out:
             return "its time was over (--max-time)"
         return "a failure (--fail-fast)" if self._run.stopped else None

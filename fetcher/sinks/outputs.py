@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -220,12 +221,16 @@ def _target(
     if place.packing is not None and place.packing != format_.packs:
         # First, for its complaint.
         PACKINGS[place.packing]()
+    pastless = SinkError(f"{place.path}: is no regular file, so no run can go on with it; leave --resume out")
+    # Before it is opened: that waits for the reader of a FIFO.
+    if config.resume and Path(place.path).is_fifo():
+        raise pastless
     file = OpenFile(place.path, taken)
     closing.callback(file.close)
     if format_.own is not None:
         file.check_own()
     if config.resume and not file.regular:
-        raise SinkError(f"{place.path}: is no regular file, so no run can go on with it; leave --resume out")
+        raise pastless
     if not config.overwrite and not config.resume:
         file.check_empty(resumes=format_.past is not None)
     if file.regular:
