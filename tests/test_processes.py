@@ -1,4 +1,10 @@
-"""A run in several processes: the same records, limits and endings, and nobody left when it is over."""
+"""
+A run in several processes: the same records, limits and endings, and nobody left when it is over.
+
+The command's other tests run with two processes by `AFETCH_TEST_PROCESSES=2 pytest tests/test_command.py`. What cannot
+hold then: cookies of a whole run (`--cookie-jar`, `-b FILE`), which need one process; what is done to the code of the
+process that is begun (lookups that hang); and exactly how much is begun beside the first failure of `--fail-fast`.
+"""
 
 from __future__ import annotations
 

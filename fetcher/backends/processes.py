@@ -27,10 +27,12 @@ from fetcher.backends.shares import Router, divided, processes_of
 from fetcher.backends.wire import BUFFER, Link, Message, pack_moved, pack_requests, unpack_result
 from fetcher.client.cookies.jar import Jar
 from fetcher.client.names.tally import Lookups
+from fetcher.client.request_heads import RequestHeads
 from fetcher.client.tls import Trust
 from fetcher.engine import Outlet
 from fetcher.errors import ErrorKind, ProcessError, SinkError
 from fetcher.frontier.frontier import Waits
+from fetcher.hosts import Hosts
 from fetcher.model import Error, Request, Result
 from fetcher.policy import unsent
 from fetcher.settings import Settings
@@ -109,7 +111,7 @@ class Processes:
     ) -> None:
         # For their complaints, while nothing is begun.
         Trust(settings)
-        Jar.of(settings)
+        RequestHeads(settings, Hosts(settings), Jar.of(settings))
         self._count = processes_of(settings)
         self._settings = settings
         self._source = source
