@@ -635,19 +635,17 @@ def test_a_hold_is_told_to_all(afetch: Afetch, site: Site) -> None:
         if not refused and len(times) > 100:
             refused, status = True, 429
         times.append((now, status))
-        page = answers.page("x", status, [("Retry-After", "1")] if status == 429 else [])
+        page = answers.page("x", status, [("Retry-After", "2")] if status == 429 else [])
         await answers.later(0.005, page)(request, wire)
 
     site.answer(answer, "/")
 
-    done = afetch("-", "--json", "-c", "4", *TWO, stdin=f"{site.url()}\n" * 200)
+    done = afetch("-", "--json", "-c", "4", *TWO, stdin=f"{site.url()}\n" * 900, timeout=LONG)
 
     assert done.returncode == ExitStatus.OK
     [at] = [now for now, status in times if status == 429]
-    after = [now - at for now, _ in times if now > at]
-    # What was under way, and what its process learned a moment later.
-    assert [wait for wait in after if 0.5 < wait < 0.95] == []
-    assert max(after) > 0.95
+    # The other process has some four hundred, and time for all of them.
+    assert len([now for now, _ in times if at < now < at + 1.9]) < 200
 
 
 def test_a_failure_that_ends_the_run_ends_all(afetch: Afetch, make_site: MakeSite) -> None:
