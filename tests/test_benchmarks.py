@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -57,6 +58,13 @@ def test_a_benchmark_delivers_every_entry(name: str, tmp_path: Path) -> None:
     assert rows
     for row in rows:
         assert row.get("verified") == row.get("entries")
+
+
+def test_every_benchmark_has_a_chapter() -> None:
+    """What is measured is told, and what it came to."""
+    text = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text()
+
+    assert re.findall(r"^## (\S+)$", text, re.MULTILINE) == list(BENCHMARKS)
 
 
 @pytest.mark.parametrize("program", ["nginx", None])
