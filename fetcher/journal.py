@@ -191,29 +191,32 @@ class Journal:
     def _read(self, judges: Judges) -> None:
         chunks = self._chunks
         tally = [0] * 256
-        # Outcomes are few.
+        # Outcomes are few, and most are that of the record before, as most indexes are near that one's.
         judged: dict[tuple[bool | None, int | None, str | None, str | None], int] = {}
-        count = 0
+        ok, status, kind, change, flags = None, None, None, None, 0
+        near = -1
+        urls, states = array("q"), bytearray()
         for entry in self._past.entries():
-            count += 1
-            outcome = entry.ok, entry.status, entry.kind, entry.change
-            flags = judged.get(outcome)
-            if flags is None:
-                flags = judged[outcome] = judges.flags(entry)
-            chunk = chunks.get(entry.index >> _SHIFT)
-            if chunk is None:
-                chunk = chunks[entry.index >> _SHIFT] = array("q", bytes(8 * _CHUNK)), bytearray(_CHUNK)
-            urls, states = chunk
-            place = entry.index & _PLACE
-            tally[states[place]] -= 1
+            same = entry.status == status and entry.ok is ok and entry.kind == kind and entry.change == change
+            if not (same and flags):
+                ok, status, kind, change = outcome = entry.ok, entry.status, entry.kind, entry.change
+                flags = judged.get(outcome, 0) or judged.setdefault(outcome, judges.flags(entry))
+            index = entry.index
+            if index >> _SHIFT != near:
+                near = index >> _SHIFT
+                if near not in chunks:
+                    chunks[near] = array("q", bytes(8 * _CHUNK)), bytearray(_CHUNK)
+                urls, states = chunks[near]
+            place = index & _PLACE
+            before = states[place]
+            if before:
+                self.doubled += 1
+                tally[before] -= 1
             tally[flags] += 1
             urls[place] = hash(entry.url)
             states[place] = flags
-        # Each index once: what it replaced was nothing, the first time.
-        self.doubled = count + tally[0]
-        tally[0] = 0
         self.again = _sum(tally, _AGAIN)
-        self.there = count - self.doubled - self.again
+        self.there = sum(tally) - self.again
         self.failed = _sum(tally, _FAILED, but=_AGAIN)
         self.counted = _sum(tally, _COUNTED, but=_AGAIN)
         self._wanted = _sum(tally, _WANTED)

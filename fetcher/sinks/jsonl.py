@@ -102,8 +102,8 @@ class LinesReading:
         whole = rest.with_more(text)
         if whole is None:
             return []
-        entries = []
-        ends, find = self.ends, whole.find
+        entries: list[Entry] = []
+        add, note, find = entries.append, self.ends.append, whole.find
         match = None if self._changes else _RECORD.match
         outcomes = self._outcomes
         start = 0
@@ -114,11 +114,12 @@ class LinesReading:
                 told = outcomes.get(outcome)
                 if told is None:
                     told = outcomes[outcome] = _outcome(outcome)
-                entries.append(Entry(int(index), url.decode("utf-8", "replace"), *told))
-                ends.append(begin + end + 1)
+                ok, status, kind = told
+                add(Entry(int(index), url.decode("utf-8", "replace"), ok, status, kind))
+                note(begin + end + 1)
             elif whole[start:end].strip():
-                entries.append(self._odd(whole[start:end]))
-                ends.append(begin + end + 1)
+                add(self._odd(whole[start:end]))
+                note(begin + end + 1)
             start = end + 1
         rest.hold(whole, start)
         return entries
