@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from fetcher.record import LargeLine, LargeRecord, Record, encode_line
 from fetcher.sinks.past import Entry
 from fetcher.sinks.protocol import Said
-from fetcher.sinks.written import Rest
 
 _RECORD = re.compile(
     rb'\{"url":"([^"\\]*)","index":(\d{1,18}),'
@@ -89,7 +88,9 @@ class LinesReading:
     def __init__(self, names: tuple[str, ...] = (), *, changes: bool = False) -> None:
         self._begins = b'{"%s":' % (names[0] if names else "url").encode()
         self._changes = changes
-        self._rest = Rest()
+        # A line whose end is yet to come, and how many bytes there were before the text at hand.
+        self._torn: list[bytes] = []
+        self._before = 0
         # They are few.
         self._outcomes: dict[bytes, tuple[bool | None, int | None, str | None]] = {}
         self.ends: array[int] = array("q")
@@ -97,19 +98,37 @@ class LinesReading:
 
     def feed(self, text: bytes) -> list[Entry]:
         """The records whose lines end in the text."""
-        rest = self._rest
-        begin = rest.begin
-        whole = rest.with_more(text)
-        if whole is None:
-            return []
         entries: list[Entry] = []
-        add, note, find = entries.append, self.ends.append, whole.find
+        start = 0
+        if self._torn:
+            # Only that line is copied.
+            start = text.find(b"\n") + 1
+            self._torn.append(text[:start] if start else text)
+            if start:
+                line = b"".join(self._torn)
+                self._torn = []
+                self._find(line, 0, self._before + start - len(line), entries)
+        if start or not self._torn:
+            start = self._find(text, start, self._before, entries)
+            if start < len(text):
+                self._torn.append(text[start:])
+        self._before += len(text)
+        return entries
+
+    def _find(self, text: bytes, start: int, begin: int, entries: list[Entry]) -> int:
+        """
+        Where the last line of a text ends, whose records are added to `entries`.
+
+        Args:
+            start: Where its first line begins.
+            begin: How many bytes there were before it.
+        """
+        add, note, find = entries.append, self.ends.append, text.find
         match = None if self._changes else _RECORD.match
         outcomes = self._outcomes
-        start = 0
         while (end := find(b"\n", start)) >= 0:
-            found = match(whole, start, end) if match is not None else None
-            if found is not None and whole[end - 1] == _CLOSED:
+            found = match(text, start, end) if match is not None else None
+            if found is not None and text[end - 1] == _CLOSED:
                 url, index, outcome = found.groups()
                 told = outcomes.get(outcome)
                 if told is None:
@@ -117,16 +136,15 @@ class LinesReading:
                 ok, status, kind = told
                 add(Entry(int(index), url.decode("utf-8", "replace"), ok, status, kind))
                 note(begin + end + 1)
-            elif whole[start:end].strip():
-                add(self._odd(whole[start:end]))
+            elif text[start:end].strip():
+                add(self._odd(text[start:end]))
                 note(begin + end + 1)
             start = end + 1
-        rest.hold(whole, start)
-        return entries
+        return start
 
     def finish(self) -> None:
         """Nothing, if the last line is the beginning of a record."""
-        torn = self._rest.text
+        torn = b"".join(self._torn)
         begins = b"{" if self.ends else self._begins
         if torn[: len(begins)] != begins[: len(torn)]:
             raise ValueError(self._none())

@@ -19,8 +19,8 @@ from fetcher.sinks.files import replace_file, sentence
 from fetcher.sinks.packed import MEMBER, PACKINGS, UNPACKINGS, unpacked
 from fetcher.sinks.past import Entry, Left
 
-BLOCK = 256 * 1024
-"""Bytes of one read: with the copy that is made of them they stay in a processor's own cache."""
+BLOCK = 64 * 1024
+"""Bytes of one read: a block that the allocator has at hand, and that stays in a processor's own cache."""
 
 
 class Reading(Protocol):
