@@ -27,6 +27,7 @@ from fetcher.model import Known, Request
 from fetcher.record import Record
 from fetcher.sinks.protocol import Output
 from fetcher.sources.protocol import Source
+from fetcher.sources.through import Through
 
 NAME = "afetch-cache.sqlite"
 """The file in the folder."""
@@ -186,22 +187,12 @@ class Cache:
         return f"{self._path}: {error}; give another folder with --cache"
 
 
-class _Remembering:
+class _Remembering(Through):
     """A source whose requests are looked up on their way."""
 
     def __init__(self, source: Source, cache: Cache) -> None:
-        self._source = source
+        super().__init__(source)
         self._cache = cache
-
-    @property
-    def total(self) -> int | None:
-        return self._source.total
-
-    def estimate(self) -> int | None:
-        return self._source.estimate()
-
-    def close(self) -> None:
-        self._source.close()
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         async for batch in self._source.batches():

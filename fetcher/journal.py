@@ -17,6 +17,7 @@ from fetcher.model import Request
 from fetcher.record import shown_url
 from fetcher.sinks.past import Entry, Past, Thinned
 from fetcher.sources.protocol import Passing, Source
+from fetcher.sources.through import Through
 
 _SHIFT = 12
 _CHUNK = 1 << _SHIFT
@@ -239,11 +240,11 @@ class Journal:
         )
 
 
-class _Remaining:
+class _Remaining(Through):
     """A source without what is done."""
 
     def __init__(self, source: Source, journal: Journal, skipped: Skipped | None) -> None:
-        self._source = source
+        super().__init__(source)
         self._journal = journal
         self._skipped = skipped
 
@@ -255,9 +256,6 @@ class _Remaining:
     def estimate(self) -> int | None:
         estimate = self._source.estimate()
         return None if estimate is None else max(0, estimate - self._journal.there)
-
-    def close(self) -> None:
-        self._source.close()
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         async for batch in self._source.batches():

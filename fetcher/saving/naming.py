@@ -14,6 +14,7 @@ from fetcher.model import Error, Request
 from fetcher.saving.names import Namer, NamingError
 from fetcher.sources.protocol import Source
 from fetcher.sources.template import RowError, plain
+from fetcher.sources.through import Through
 
 CHECKSUM = "checksum"
 """The column with a body's hash."""
@@ -22,7 +23,7 @@ _HEX = re.compile(r"(?:sha-?256[:=])?([0-9a-f]{64})", re.IGNORECASE)
 _BASE64 = re.compile(r"sha256-([A-Za-z0-9+/]{43}=?)")
 
 
-class Named:
+class Named(Through):
     """
     A source whose requests know what their files are called.
 
@@ -30,18 +31,8 @@ class Named:
     """
 
     def __init__(self, source: Source, template: str) -> None:
-        self._source = source
+        super().__init__(source)
         self._namer = Namer(template)
-
-    @property
-    def total(self) -> int | None:
-        return self._source.total
-
-    def estimate(self) -> int | None:
-        return self._source.estimate()
-
-    def close(self) -> None:
-        self._source.close()
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         async for batch in self._source.batches():

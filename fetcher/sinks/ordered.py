@@ -24,6 +24,7 @@ from fetcher.errors import SinkError
 from fetcher.model import Request, Result
 from fetcher.sinks.files import sentence
 from fetcher.sources.protocol import Source
+from fetcher.sources.through import Through
 
 MOST = 10_000
 """Results that may wait, beside those that are looked ahead at, before the list is read no further."""
@@ -226,7 +227,7 @@ class _Segment:
         self._file.close()
 
 
-class Paced:
+class Paced(Through):
     """
     A source that is read no further while too much waits, and says what comes.
 
@@ -238,23 +239,10 @@ class Paced:
     """
 
     def __init__(self, source: Source, order: Order, idle: Callable[[], bool]) -> None:
-        self._source = source
+        super().__init__(source)
         self._order = order
         self._idle = idle
         self.held_back = 0.0
-
-    @property
-    def total(self) -> int | None:
-        """How many entries there are; None until all are read."""
-        return self._source.total
-
-    def estimate(self) -> int | None:
-        """About how many there will be."""
-        return self._source.estimate()
-
-    def close(self) -> None:
-        """Read no more."""
-        self._source.close()
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         """Requests as `Source` promises them."""

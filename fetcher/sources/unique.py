@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from fetcher.model import Request
 from fetcher.seen import Seen
 from fetcher.sources.protocol import Source
+from fetcher.sources.through import Through
 
 
-class Unique:
+class Unique(Through):
     """
     A source without the requests that repeat an earlier one: the same method, URL as it is sent, and body.
 
@@ -24,7 +25,7 @@ class Unique:
     """
 
     def __init__(self, source: Source, let_go: Callable[[int], object] | None = None) -> None:
-        self._source = source
+        super().__init__(source)
         self._let_go = let_go
         self._seen = Seen()
         self._read = 0
@@ -40,10 +41,6 @@ class Unique:
         """About how many there will be, if those to come repeat others as often as those so far."""
         entries = self._source.estimate()
         return entries and round(entries * (1 - self.dropped / max(self._read, 1)))
-
-    def close(self) -> None:
-        """Read no more."""
-        self._source.close()
 
     async def batches(self) -> AsyncGenerator[list[Request], None]:
         """Requests as `Source` promises them."""
