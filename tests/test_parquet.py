@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from fetcher.sinks.files import AbandonedError
 from fetcher.sinks.outputs import open_outputs
 from tests.any_records import any_records, values
 from tests.conftest import Afetch
+from tests.disks import full_disk
 from tests.samples import failed_result, reply, sample_record, unsent_result
 from tests.servers import Site
 
@@ -584,18 +582,6 @@ def test_a_run_that_is_abandoned_leaves_its_parts(tmp_path: Path, small: None) -
 
 
 # --- What stands in the way ---
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process grows beyond this."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def close(config: OutputConfig) -> None:

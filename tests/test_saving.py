@@ -580,7 +580,7 @@ def test_a_folder_is_of_one_run_at_a_time_and_swept_before(tmp_path: Path) -> No
     left = tmp_path / "deep" / "folder" / ".afetch-0123456789abcdef.part"
 
     first = Saving(config)
-    with pytest.raises(SinkError, match="another run saves into it"):
+    with pytest.raises(SinkError, match="another run is writing to it"):
         Saving(config)
     first.close()
     emptied = not left.parent.exists()

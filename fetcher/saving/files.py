@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -35,6 +34,7 @@ from fetcher.model import Hop, Part, Result
 from fetcher.saving.config import SavingConfig
 from fetcher.saving.names import finished, needs_hash
 from fetcher.sinks.files import sentence
+from fetcher.sinks.places import hold
 
 LEAST_WRITE = 256 * 1024
 """Bytes that wait for a write of one body, while there is room: a thread that is woken for less does little else."""
@@ -88,7 +88,7 @@ class Saving:
         self._root = self._opened()
         try:
             if not shared:
-                self._lock()
+                hold(self._root, str(self._path))
                 self._sweep(goes_on=goes_on)
         except BaseException:
             os.close(self._root)
@@ -260,17 +260,6 @@ class Saving:
             return descriptor
         os.close(descriptor)
         raise SinkError(self._complaint("", OSError(errno.EACCES, os.strerror(errno.EACCES))))
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SinkError(
-                f"{self._path}: another run saves into it; let it end, or give another folder with --save"
-            ) from None
-        except OSError:
-            # The file system has no locks.
-            return
 
     def _sweep(self, *, goes_on: bool) -> None:
         """Remove what a kill has left of temporary files; nothing if anything else is there that is not ours."""
