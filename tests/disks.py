@@ -15,7 +15,11 @@ import pytest
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file of this process grows beyond this."""
+    """
+    No file of this process grows beyond this.
+
+    Not a fixture: pytest says how a test went before it takes fixtures down, and that may go to a file, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

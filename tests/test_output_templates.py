@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import threading
 from pathlib import Path
@@ -20,6 +19,7 @@ from fetcher.sinks.files import Function
 from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput
 from fetcher.sinks.template import Filled, Template
+from tests.disks import full_disk
 from tests.opening import open_output
 from tests.samples import failed_result, reply, sample_record, unsent_result
 
@@ -169,14 +169,9 @@ def test_a_count_is_of_what_is_there_when_an_output_fails(tmp_path: Path) -> Non
     output.begin()
     for record in (good, gone, good, gone, good, good, gone, good):
         output.add(record)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * len(encode_line(gone)) + 10, hard))
-    try:
-        with pytest.raises(SinkError):
-            output.flush(NEVER)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(2 * len(encode_line(gone)) + 10), pytest.raises(SinkError):
+        output.flush(NEVER)
     output.close()
 
     assert len(path.read_bytes().splitlines()) == inner.written == 2

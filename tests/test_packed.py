@@ -5,13 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from fetcher.sinks.outputs import ByteOutput
 from fetcher.sinks.packed import MEMBER, PACKINGS, Packed, gzip_members
 from fetcher.sinks.writer import Writer
 from tests.conftest import Afetch
+from tests.disks import full_disk
 from tests.opening import open_output
 from tests.samples import reply, unsent_result
 from tests.servers import Site
@@ -174,17 +173,6 @@ def test_what_is_held_is_written_though_no_record_comes(tmp_path: Path) -> None:
     assert writing.close(PATIENCE)
 
 
-def full(work: Callable[[], None], size: int) -> None:
-    """Do it on a disk that takes no more than so many bytes of a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        work()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("format_", ["jsonl", "json", "csv"])
 @pytest.mark.parametrize("size", range(600, 760, 12))
 def test_a_full_disk_keeps_whole_members_only(tmp_path: Path, format_: str, size: int) -> None:
@@ -205,8 +193,8 @@ def test_a_full_disk_keeps_whole_members_only(tmp_path: Path, format_: str, size
             clock.now += 1.0
         output.end(NEVER)
 
-    with pytest.raises(SinkError):
-        full(work, size)
+    with pytest.raises(SinkError), full_disk(size):
+        work()
     output.close()
 
     text = unpacked(path).decode()

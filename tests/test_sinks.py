@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -32,6 +30,7 @@ from fetcher.sinks.jsonl import JsonLines
 from fetcher.sinks.outputs import ByteOutput, open_outputs
 from fetcher.sinks.protocol import Sink
 from fetcher.sinks.text import Text
+from tests.disks import full_disk
 from tests.opening import open_output, sink_of
 from tests.ordinary import ordinary
 from tests.samples import failed_result, reply, sample_record, unsent_result
@@ -488,28 +487,12 @@ FULL = 1_000
 """Bytes beyond which no file grows on a disk that is full."""
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """
-    No file of this process grows beyond `FULL`.
-
-    Not a fixture: pytest says how a test went before it takes fixtures down, and that may go to a file, too.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def fail(output: ByteOutput, records: list[Record]) -> SinkError:
     """The error of writing these records together to a full disk."""
     output.begin()
     for record in records:
         output.add(record)
-    with full_disk():
+    with full_disk(FULL):
         with pytest.raises(SinkError) as failure:
             output.flush(NEVER)
         output.close()
@@ -575,7 +558,7 @@ def test_the_end_alone_may_fail(tmp_path: Path) -> None:
         output.add(record_of(unsent_result()))
     output.flush(NEVER)
 
-    with full_disk():
+    with full_disk(FULL):
         with pytest.raises(SinkError):
             output.end(NEVER)
         output.close()
@@ -590,11 +573,11 @@ def test_a_failed_file_takes_no_more(tmp_path: Path) -> None:
     output.begin()
     output.add(record_of(unsent_result()))
     output.add(record_of(unsent_result()))
-    with full_disk(), pytest.raises(SinkError):
+    with full_disk(FULL), pytest.raises(SinkError):
         output.flush(NEVER)
 
     output.add(record_of(unsent_result()))
-    with full_disk():
+    with full_disk(FULL):
         output.end(NEVER)
         output.close()
 
@@ -775,7 +758,7 @@ def test_the_end_costs_a_large_record_whole(tmp_path: Path) -> None:
     place.write([b"[" + b"x" * (FULL - 902), Growing(3)], NEVER)
     assert path.stat().st_size == FULL
 
-    with full_disk():
+    with full_disk(FULL):
         place.mend(b"]")
         place.close()
 
