@@ -665,12 +665,13 @@ class Slow:
 async def test_replies_wait_for_a_disk_that_is_slow(tmp_path: Path) -> None:
     """Some megabytes of all of them together are held, and no more is read until half of that is written."""
     saving = Saving(SavingConfig(save=str(tmp_path)))
-    ready, piece = asyncio.Event(), bytes(1024 * 1024)
+    ready, piece = asyncio.Semaphore(0), bytes(1024 * 1024)
     loop = asyncio.get_running_loop()
     replies = [Slow(), Slow()]
     bodies = [saving.begin(None, kept=True) for _ in replies]
     gate, writer = os.pipe()
-    saving.hand_over(lambda: os.read(gate, 1))
+    for body in bodies:
+        body.lane.do(lambda: os.read(gate, 1))
 
     for _ in range(MOST_UNWRITTEN // len(piece) // 2):
         for body, reply in zip(bodies, replies, strict=True):
@@ -679,9 +680,10 @@ async def test_replies_wait_for_a_disk_that_is_slow(tmp_path: Path) -> None:
     for body, reply in zip(bodies, replies, strict=True):
         body.write(piece, reply)
     stalled = [reply.stalled for reply in replies]
-    os.write(writer, b"x")
-    saving.hand_over(lambda: loop.call_soon_threadsafe(ready.set))
-    await ready.wait()
+    os.write(writer, b"xx")
+    for body in bodies:
+        body.lane.do(lambda: loop.call_soon_threadsafe(ready.release))
+        await ready.acquire()
     flowing = [reply.stalled for reply in replies]
     sums = [(await body.finish())[1] for body in bodies]
     saving.close()

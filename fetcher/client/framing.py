@@ -104,30 +104,40 @@ class Skipped(NoBody):
 
 
 class Length:
-    """A body of so many bytes. More than that is passed over, and the connection is not kept."""
+    """
+    A body of so many bytes. More than that is passed over, and the connection is not kept.
+
+    Attributes:
+        left: Bytes that are yet to come.
+    """
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self._left = length
+        self.left = length
         self.whole = length == 0
         self.keeps = True
 
     def feed(self, data: bytes) -> bytes:
-        left = self._left - len(data)
+        left = self.left - len(data)
         if left > 0:
-            self._left = left
+            self.left = left
             return data
         self.whole = True
         if left < 0:
             self.keeps = False
-            data = data[: self._left]
-        self._left = 0
+            data = data[: self.left]
+        self.left = 0
         return data
+
+    def took(self, size: int) -> None:
+        """So many bytes of the body were read by somebody else; never more than are `left`."""
+        self.left -= size
+        self.whole = self.left == 0
 
     def closed(self) -> str | None:
         if self.whole:
             return None
-        return f"{self.length - self._left:,} of {self.length:,} bytes arrived"
+        return f"{self.length - self.left:,} of {self.length:,} bytes arrived"
 
 
 class Chunked:

@@ -34,6 +34,14 @@ class Body(Protocol):
         """Take a piece in; the reply is stalled while too much waits to be written."""
         ...
 
+    def room(self) -> memoryview:
+        """Where the next piece may be put instead; `filled` says how much of that it was. Never empty."""
+        ...
+
+    def filled(self, size: int, reply: Stalling) -> None:
+        """Take in what was put there; otherwise as `write`."""
+        ...
+
     async def finish(self) -> tuple[str, str]:
         """The file's name and the hash of all that is in it, once it is. Without an end where it cannot be written."""
         ...

@@ -35,7 +35,8 @@ from fetcher.client.framing import (
     transfer_codings,
 )
 from fetcher.client.heads import Head, HeadError, complaint, head_end, might_be_head, read_head, read_partial
-from fetcher.client.keeping import ForeignPartError, Keeping
+from fetcher.client.keeping import Body, ForeignPartError, Keeping
+from fetcher.client.pouring import LEAST, Pouring
 from fetcher.client.throttle import Throttle
 from fetcher.errors import ErrorKind
 from fetcher.model import Capture, Error
@@ -108,6 +109,31 @@ class Wire(ResponseHandler):
         """Read on."""
         transport = self.transport
         if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+    @property
+    def pours(self) -> bool:
+        """Whether what arrives can be read into somebody's memory."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        # Where memory is full with more to read, TLS comes back for it later; uvloop's not if the end came first.
+        return transport.get_extra_info("ssl_object") is None
+
+    def leave(self, reader: asyncio.BaseProtocol, *, go: bool) -> None:
+        """
+        Leave the connection to another reader, which may be this one again.
+
+        Args:
+            go: It is being read, and goes on to be.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        # How a protocol reads is looked at when reading begins.
+        transport.pause_reading()
+        transport.set_protocol(reader)
+        if go:
             transport.resume_reading()
 
     async def drain(self) -> None:
@@ -501,6 +527,40 @@ class Reply:
                 self._decode(data)
         if framing.whole:
             self._behind(self._finish)
+        elif self.keeping is not None and isinstance(framing, Length):
+            self._pour(framing, self.keeping)
+
+    def _pour(self, framing: Length, keeping: Keeping) -> None:
+        """Have the rest of a body read to where it is written from, if nothing of it has to be looked at on the way."""
+        if (
+            keeping.body is not None
+            and framing.left >= LEAST
+            and self._decoder is None
+            and self.tape is None
+            and self._throttle is None
+            and not self._reasons
+            and not (self._limit and self.size + framing.left > self._limit)
+            and not self.done.done()
+            and self._wire.pours
+        ):
+            self._wire.leave(Pouring(self._wire, self, framing, keeping.body), go=True)
+
+    def poured(self, framing: Length, body: Body, size: int) -> None:
+        """Bytes of the body arrived where it is written from."""
+        self.last_at = perf_counter()
+        self.received += size
+        self.size += size
+        self.wire_size += size
+        framing.took(size)
+        try:
+            body.filled(size, self)
+        except Exception as error:  # noqa: BLE001 - as in `feed`
+            self._broken(error)
+        if framing.whole:
+            # Otherwise what is behind a body comes with the last of it.
+            framing.keeps = not self._wire.waits
+            self._wire.leave(self._wire, go=not self._reasons)
+            self._finish()
 
     def _decode(self, data: bytes) -> None:
         self.wire_size += len(data)

@@ -1,7 +1,7 @@
 """
 Owns the folder that bodies are saved in: temporary files, their way to a name, and that nothing else is left behind.
 
-Large bodies come piece by piece from the loop and are hashed and written by a thread; small ones are written when their
+Large bodies come piece by piece from the loop and are hashed and written by threads; small ones are written when their
 record is. Either goes to a temporary file first, which takes its name when it is whole, so that no name ever stands for
 half a body. No link in the folder is followed.
 
@@ -15,14 +15,12 @@ import errno
 import hashlib
 import os
 import re
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from queue import SimpleQueue
 from secrets import token_hex
-from threading import Thread
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,6 +30,7 @@ from fetcher.client.keeping import Stalling
 from fetcher.errors import SinkError
 from fetcher.model import Hop, Part, Result
 from fetcher.saving.config import SavingConfig
+from fetcher.saving.lanes import Lane, Lanes
 from fetcher.saving.names import finished, needs_hash
 from fetcher.sinks.files import sentence
 from fetcher.sinks.places import hold
@@ -42,20 +41,23 @@ LEAST_WRITE = 256 * 1024
 BLOCK = 1024 * 1024
 """Bytes that are read at once of a part that is gone on with."""
 
+SLAB = 256 * 1024
+"""Bytes of a piece of memory that sockets are read into: what stays in a core's own cache while it is written."""
+
+SPARE_SLABS = 16
+"""Pieces of memory that are kept for the next read: getting new ones from the system costs as much as filling them."""
+
 MOST_PIECES = 1024
 """Pieces of one write: the systems' own limit (IOV_MAX)."""
 
 MOST_UNWRITTEN = 16 * 1024 * 1024
-"""Bytes that wait for the thread before replies are stalled: for a disk that is slow there is no use in more."""
+"""Bytes that wait for the threads before replies are stalled: for a disk that is slow there is no use in more."""
 
 FEWEST_UNWRITTEN = MOST_UNWRITTEN // 2
 """Bytes below which they go on."""
 
 OPEN_FOLDERS = 64
 """Folders that are kept open, so that a file needs no look at each part of its path."""
-
-FAREWELL = 1.0
-"""Seconds that the thread gets at the end: it ends after the write at hand, unless a disk hangs."""
 
 _TEMPORARY = re.compile(r"\.afetch-[0-9a-f]{16}\.part")
 _FILE_SYSTEMS_OWN = "lost+found"
@@ -96,24 +98,21 @@ class Saving:
         self._folders: OrderedDict[str, int] = OrderedDict()
         # Those that are there; whoever lets go of one, or gives it a name, takes it out.
         self._temporary: set[str] = set()
-        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._thread: Thread | None = None
+        self._lanes = Lanes(self._fail)
+        self._spare: deque[bytearray] = deque(maxlen=SPARE_SLABS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unwritten = 0
         self._stalled: dict[Stalling, None] = {}
         self._open: set[Incoming] = set()
-        self._failed = False
         self.shares = False
         self.on_error: Callable[[Exception], object] = lambda _error: None
 
     def begin(self, part: Part | None, *, kept: bool) -> Incoming:
         """A new body, or one that goes on behind a part. One that is not `kept` is hashed only."""
-        if self._thread is None:
+        if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._thread = Thread(target=self._work, name="afetch-saving", daemon=True)
-            self._thread.start()
         name = "" if not kept else self._new_name() if part is None else part.name
-        body = Incoming(self, self._root, name, None if part is None else part.size)
+        body = Incoming(self, self._lanes.next(), self._root, name, None if part is None else part.size)
         self._open.add(body)
         return body
 
@@ -168,10 +167,7 @@ class Saving:
         """Let go of the folder; what has no name by now is removed. May be called twice."""
         if self._root < 0:
             return
-        if self._thread is not None:
-            self._failed = True
-            self._queue.put(None)
-            self._thread.join(FAREWELL)
+        self._lanes.close()
         for body in tuple(self._open):
             body.close()
         for name in tuple(self._temporary):
@@ -189,9 +185,16 @@ class Saving:
             with suppress(OSError):
                 Path(self._path).rmdir()
 
-    def hand_over(self, act: Callable[[], object]) -> None:
-        """Have something done by the thread, in this order."""
-        self._queue.put(act)
+    def slab(self) -> bytearray:
+        """A piece of memory for what arrives; in its old state."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return bytearray(SLAB)
+
+    def give_back(self, slab: bytearray) -> None:
+        """Nobody needs what is in this piece of memory; from any thread."""
+        self._spare.append(slab)
 
     def took(self, size: int) -> bool:
         """Whether too much waits, with so many bytes more."""
@@ -199,13 +202,13 @@ class Saving:
         return self._unwritten > MOST_UNWRITTEN
 
     def stall(self, reply: Stalling) -> None:
-        """Let a reply wait until less waits to be written. All that it brought is in the thread's hands."""
+        """Let a reply wait until less waits to be written. All that it brought is its lane's."""
         if reply not in self._stalled and self._unwritten > MOST_UNWRITTEN:
             self._stalled[reply] = None
             reply.stall()
 
     def tell(self, act: Callable[..., object], *args: object) -> None:
-        """Have something done by the loop; from the thread."""
+        """Have something done by the loop; from a lane."""
         # It is closed when the run was given up: nobody waits any more.
         with suppress(RuntimeError):
             if self._loop is not None:
@@ -228,18 +231,9 @@ class Saving:
         """A body has let go of its file."""
         self._open.discard(body)
 
-    def _work(self) -> None:
-        while (act := self._queue.get()) is not None:
-            if self._failed:
-                continue
-            try:
-                act()
-            except OSError as error:
-                self._failed = True
-                self.on_error(SinkError(self._complaint("", error)))
-            except Exception as bug:  # noqa: BLE001 - nobody else is there to hear of it
-                self._failed = True
-                self.on_error(bug)
+    def _fail(self, error: Exception) -> None:
+        """A body cannot be hashed or written."""
+        self.on_error(SinkError(self._complaint("", error)) if isinstance(error, OSError) else error)
 
     def _opened(self) -> int:
         """The folder's descriptor; it is made if it is not there."""
@@ -344,22 +338,29 @@ class Incoming:
     """
     One body on its way to a temporary file.
 
+    Attributes:
+        lane: Where all of it is done that waits for a disk.
+
     Args:
         name: The file's; empty if the body is only hashed.
         size: Bytes that are in the file already, behind which it goes on; None for a new one.
     """
 
-    def __init__(self, saving: Saving, root: int, name: str, size: int | None) -> None:
+    def __init__(self, saving: Saving, lane: Lane, root: int, name: str, size: int | None) -> None:
         self._saving = saving
+        self.lane = lane
         self._root = root
         self._name = name
         self._hash = hashlib.sha256()
         self._descriptor = -1
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._waiting = 0
+        # What sockets are read into, and how much of it is filled.
+        self._slab: bytearray | None = None
+        self._filled = 0
         self._reply: Stalling | None = None
         if name:
-            saving.hand_over(lambda: self._begin(size))
+            lane.do(lambda: self._begin(size))
 
     def write(self, piece: bytes, reply: Stalling) -> None:
         """Take a piece in; the reply is stalled while too much waits to be written."""
@@ -372,11 +373,28 @@ class Incoming:
         if full:
             self._saving.stall(reply)
 
+    def room(self) -> memoryview:
+        """Where the next piece may be put instead; `filled` says how much of that it was."""
+        if self._slab is None:
+            self._slab = self._saving.slab()
+        return memoryview(self._slab)[self._filled :]
+
+    def filled(self, size: int, reply: Stalling) -> None:
+        """Take in what was put there; otherwise as `write`."""
+        self._reply = reply
+        self._filled += size
+        self._waiting += size
+        full = self._saving.took(size)
+        if full or self._filled == SLAB:
+            self._send()
+        if full:
+            self._saving.stall(reply)
+
     async def finish(self) -> tuple[str, str]:
         """The file's name and the hash of all that is in it, once it is."""
         self._send()
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._saving.hand_over(lambda: self._end(done))
+        self.lane.do(lambda: self._end(done))
         sha256 = await done
         self._saving.forget(self._reply)
         return self._name, sha256
@@ -384,17 +402,22 @@ class Incoming:
     def drop(self) -> None:
         """Let go of it, and leave no file."""
         self._saving.written(self._waiting)
-        self._pieces, self._waiting = [], 0
+        self._pieces, self._waiting, self._slab, self._filled = [], 0, None, 0
         self._saving.forget(self._reply)
-        self._saving.hand_over(self._remove)
+        self.lane.do(self._remove)
 
     def _send(self) -> None:
-        pieces, size = self._pieces, self._waiting
+        pieces, size, slab = self._pieces, self._waiting, None
+        if self._filled and self._slab is not None:
+            slab = self._slab
+            # It was filled after the last of them came.
+            pieces.append(memoryview(slab)[: self._filled])
+            self._slab, self._filled = None, 0
         self._pieces, self._waiting = [], 0
         if pieces:
-            self._saving.hand_over(lambda: self._write(pieces, size))
+            self.lane.do(lambda: self._write(pieces, size, slab))
 
-    # What follows is the thread's.
+    # What follows is the lane's.
 
     def _begin(self, size: int | None) -> None:
         if size is None:
@@ -405,13 +428,15 @@ class Incoming:
         while data := os.read(self._descriptor, BLOCK):
             self._hash.update(data)
 
-    def _write(self, pieces: list[bytes], size: int) -> None:
+    def _write(self, pieces: list[bytes | memoryview], size: int, slab: bytearray | None) -> None:
         try:
             for piece in pieces:
                 self._hash.update(piece)
             if self._name:
                 write_all(self._descriptor, pieces)
         finally:
+            if slab is not None:
+                self._saving.give_back(slab)
             self._saving.tell(self._saving.written, size)
 
     def _end(self, done: asyncio.Future[str]) -> None:
@@ -424,14 +449,14 @@ class Incoming:
             self._saving.remove(self._name)
 
     def close(self) -> None:
-        """Let go of the file; for the thread, or when it is no more."""
+        """Let go of the file; for the lane, or when there is none any more."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
         self._saving.ended(self)
 
 
-def write_all(descriptor: int, pieces: list[bytes]) -> None:
+def write_all(descriptor: int, pieces: Sequence[bytes | memoryview]) -> None:
     """Write pieces one behind the other. Raises OSError."""
     left: list[Any] = [piece for piece in pieces if piece]
     while left:
