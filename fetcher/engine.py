@@ -78,12 +78,14 @@ class Engine:
 
     Args:
         folder: Where bodies are written that go to files; None where they are for records.
+        own: How many of the slots are ours at first, where others have the rest.
 
     Attributes:
         taken: Entries read from the source.
         delivered: Results put into the outlet. When a run ended by itself, the same number.
         in_flight: Exchanges under way.
         elsewhere: Asked of each job that a redirect has led to another host; True if somebody else goes on with it.
+        on_given: Told how many slots are not ours any more, because we were to have fewer.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Engine:
         notice: Callable[[str], None] = log.warning,
         clock: Callable[[], float] = perf_counter,
         folder: Folder | None = None,
+        own: int | None = None,
     ) -> None:
         hosts = Hosts(settings)
         self._settings = settings
@@ -108,7 +111,8 @@ class Engine:
         self._outage = Outage(settings, settings.slots, clock())
         self._robots = Robots(settings.sent_user_agent) if settings.robots else None
         self._loop = asyncio.get_running_loop()
-        self._slots = asyncio.Semaphore(settings.slots)
+        self._own = self._aim = settings.slots if own is None else own
+        self._slots = asyncio.Semaphore(self._own)
         self._client = Client(
             settings,
             hosts=hosts,
@@ -121,6 +125,9 @@ class Engine:
         self._seats = Seats(settings.slots)
         if self._tuner is not None:
             self._move(self._tuner.limit)
+        elif self._own < settings.slots:
+            self._move(self._own)
+        self._giver: asyncio.Task[None] | None = None
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
         self._refill = min(REFILL, settings.window)
@@ -135,6 +142,7 @@ class Engine:
         self._source_error: Exception | None = None
         self._grace: asyncio.TimerHandle | None = None
         self.elsewhere: Callable[[Job], bool] | None = None
+        self.on_given: Callable[[int], object] | None = None
         self.taken = 0
         self.delivered = 0
         self.in_flight = 0
@@ -201,6 +209,8 @@ class Engine:
             if not self._stopping:
                 raise
         finally:
+            if self._giver is not None:
+                tasks.append(self._giver)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -243,6 +253,54 @@ class Engine:
         self._admit(job, 0.0)
         self._wake()
 
+    def allot(self, more: int, aim: int) -> None:
+        """So many slots `more` are ours. Of all that we have then, those beyond `aim` are given up as they get free."""
+        self._own += more
+        self._aim = aim
+        for _ in range(more):
+            self._slots.release()
+        if self._stopping:
+            return
+        self._move(aim)
+        self._wake()
+        if self._own > aim and (self._giver is None or self._giver.done()):
+            self._giver = self._loop.create_task(self._give_up(), name="afetch-giver")
+
+    async def _give_up(self) -> None:
+        """
+        Slots that are not to be ours any more. A permit that is taken here is nobody's: whoever works has one each, so
+        never more are under way than are ours.
+        """
+        while self._own > self._aim:
+            await self._slots.acquire()
+            if self._own <= self._aim:
+                self._slots.release()
+                return
+            self._own -= 1
+            if self.on_given is not None:
+                self.on_given(1)
+
+    def allot_rate(self, rate: float) -> None:
+        """From now on so many requests a second of the run's are ours."""
+        now = self._clock()
+        self._frontier.allot(rate, now)
+        if self._idle:
+            self._arm(now)
+
+    def allot_limit_rate(self, rate: float) -> None:
+        """From now on so many bytes a second of the run's are ours."""
+        self._client.allot(rate)
+
+    @property
+    def paced(self) -> bool:
+        """Whether it is the run's rate that lets somebody wait."""
+        return self.idle and self._frontier.paced(self._clock())
+
+    @property
+    def throttled(self) -> bool:
+        """Whether it is the run's bytes a second that let somebody wait."""
+        return self._client.throttled
+
     def written(self, size: int, _count: int = 0) -> None:
         """Bodies of `size` bytes in all have left the outlet, with so many results."""
         self._client.budget.give(size)
@@ -271,7 +329,11 @@ class Engine:
             self._source_error = error
         finally:
             self._input_closed = True
-            self._wake_all()
+            if len(self._frontier):
+                self._wake_all()
+            else:
+                # Where no slot is ours no worker looks whether there is anything left.
+                self._dismiss()
 
     def _take(self, request: Request, now: float) -> None:
         self.taken += 1
@@ -383,7 +445,8 @@ class Engine:
                         if outlet.full():
                             break
                 if job is None:
-                    if not await self._rest():
+                    # Who has lost its seat meanwhile was woken for something that it leaves to others.
+                    if number < seats.limit and not await self._rest():
                         return
                 elif outlet.full():
                     if tuner is not None:
@@ -555,7 +618,13 @@ class Engine:
 
     def _dismiss(self) -> None:
         """Let every worker look, and go home: there is nothing to do any more."""
-        self._seats.move(self._settings.slots)
+        slots = self._settings.slots
+        if self._own < slots:
+            # They wait for slots that are others', only to see that there is nothing to do.
+            self._own = self._aim = slots
+            for _ in range(slots):
+                self._slots.release()
+        self._seats.move(slots)
         self._wake_all()
 
     def _tune(self, tuner: Tuner, hop: Hop, news: News, now: float, elapsed: float) -> None:

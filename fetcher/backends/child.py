@@ -45,6 +45,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 """What the parent hears of, and tells its children."""
 
 
+Beginning = tuple["Settings", int, int, dict[str, float]]
+"""What a child is told first: settings, its number, of how many, and what of the run is its own at first."""
+
+
 class Inbox:
     """
     The source of a child's engine: the entries that the parent sends.
@@ -112,7 +116,7 @@ class Child:
         self._link.on_flow = self._room_there
         self._unpacking = Unpacking()
         self._inbox = Inbox(self._flush_soon)
-        self._begun: asyncio.Future[tuple[Settings, int, int]] = self._loop.create_future()
+        self._begun: asyncio.Future[Beginning] = self._loop.create_future()
         self._engine: Engine | None = None
         # What the parent said before there was an engine.
         self._pending: list[Callable[[Engine], object]] = []
@@ -128,6 +132,9 @@ class Child:
         self._most_unwritten, self._most_bytes = QUEUE, 0
         self._space = asyncio.Event()
         self._told: bytes = b""
+        # Slots that are not ours any more, and of the run's rates what is ours.
+        self._given_up = 0
+        self._rates: dict[str, float] = {}
         self._words: dict[str, Callable[..., object]] = {
             "settings": self._settings,
             "entries": self._entries,
@@ -137,12 +144,13 @@ class Child:
             "hold": self._hold,
             "stop": self._stop,
             "finish": self._finish,
+            "allot": self._allot,
         }
 
     async def run(self) -> None:
         """Everything, until there is no more to do and the parent knows it."""
         await self._loop.create_unix_connection(lambda: self._link, sock=self._line)
-        settings, self._number, self._count = await self._begun
+        settings, self._number, self._count, own = await self._begun
         self._most_unwritten = max(1, QUEUE // self._count)
         self._most_bytes = settings.body_budget // 2
         # Not before there is a parent that is told of trouble.
@@ -157,7 +165,19 @@ class Child:
 
                 self._saving = Saving(settings, shared=True)
                 self._saving.on_error = lambda error: self._loop.call_soon_threadsafe(self._trouble, error)
-            engine = Engine(settings, self._inbox, self, notice=self._note, folder=self._saving)
+            slots = own.pop("slots", None)
+            engine = Engine(
+                settings,
+                self._inbox,
+                self,
+                notice=self._note,
+                folder=self._saving,
+                own=None if slots is None else int(slots),
+            )
+            engine.on_given = self._gave
+            for what, rate in own.items():
+                self._rates[what] = rate
+                self._set_rate(engine, what)
             engine.elsewhere = self._elsewhere
             engine.frontier.on_refusal = self._refused
             running = self._loop.create_task(engine.run())
@@ -224,6 +244,9 @@ class Child:
         if engine is None:
             return
         self._link.send("results", results, taken, engine.in_flight, engine.waiting, engine.idle)
+        if self._given_up:
+            self._link.send("gave", "slots", self._given_up)
+            self._given_up = 0
 
     def _tell(self) -> None:
         """Tell the parent what is new beside results."""
@@ -233,6 +256,7 @@ class Child:
         facts = pickle.dumps(
             (
                 (engine.in_flight, engine.waiting, engine.idle),
+                (engine.paced, engine.throttled),
                 engine.waits,
                 engine.lookups,
                 engine.outage.lasted,
@@ -247,14 +271,15 @@ class Child:
         word, *rest = message
         self._words[word](*rest)
 
-    def _settings(self, packed: bytes, number: int, count: int, path: bool) -> None:
+    def _settings(self, packed: bytes, number: int, count: int, own: dict[str, float], path: bool) -> None:
         if path:
             # With -v: what the rooms have to say.
             logger = logging.getLogger("fetcher")
             logger.addHandler(_Sending(self._link))
             logger.setLevel(logging.DEBUG)
             logger.propagate = False
-        self._begun.set_result((pickle.loads(packed), number, count))  # noqa: S301 - our parent has made it
+        settings = pickle.loads(packed)  # noqa: S301 - our parent has made it
+        self._begun.set_result((settings, number, count, own))
 
     def _entries(self, known: list[Any], packed: list[Any]) -> None:
         self._inbox.put(self._unpacking.requests(known, packed))
@@ -292,6 +317,29 @@ class Child:
 
     def _hold(self, host: str, wait: float) -> None:
         self._when_up(lambda engine: engine.frontier.hold(host, wait, perf_counter()))
+
+    def _allot(self, what: str, more: float, aim: float) -> None:
+        """Of what is the run's so much `more` is ours, and no more than `aim` is to be."""
+        self._when_up(lambda engine: self._allotted(engine, what, more, aim))
+
+    def _allotted(self, engine: Engine, what: str, more: float, aim: float) -> None:
+        if what == "slots":
+            engine.allot(int(more), int(aim))
+            return
+        self._rates[what] += more
+        beyond = self._rates[what] - aim
+        if beyond > 0:
+            self._rates[what] = aim
+        self._set_rate(engine, what)
+        if beyond > 0:
+            self._link.send("gave", what, beyond)
+
+    def _set_rate(self, engine: Engine, what: str) -> None:
+        (engine.allot_rate if what == "rate" else engine.allot_limit_rate)(self._rates[what])
+
+    def _gave(self, count: int) -> None:
+        self._given_up += count
+        self._flush_soon()
 
     def _stop(self, grace: float) -> None:
         self._when_up(lambda engine: engine.stop(grace))

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fetcher.backends.allotment import Allotment
 from fetcher.backends.child import SIGNALS
 from fetcher.backends.shares import Router, divided, processes_of
 from fetcher.backends.wire import BUFFER, Link, Message, pack_moved, pack_requests, unpack_result
@@ -53,6 +54,9 @@ CLOSING = 5.0
 NOTES = 10.0
 """Seconds within which one note is told once."""
 
+SHARING = 0.1
+"""Seconds between two looks at who is short of what others do not use."""
+
 MOST_DEATHS = 5
 """Children that may die one after the other while nothing comes back, before there is no use in another."""
 
@@ -63,6 +67,7 @@ class Facts(NamedTuple):
     """What a child tells of itself."""
 
     now: tuple[int, int, bool] = (0, 0, False)
+    short: tuple[bool, bool] = (False, False)
     waits: Waits = Waits()
     lookups: Lookups = Lookups()
     outage: float = 0.0
@@ -121,6 +126,13 @@ class Processes:
         if folder is not None:
             folder.shares = True
         self._router = Router(settings, self._count)
+        self._allotments: dict[str, Allotment] = {}
+        if settings.concurrency != "auto":
+            self._allotments["slots"] = Allotment(settings.slots, self._count, pieces=True)
+        for what, rate in (("rate", settings.rate), ("limit_rate", settings.limit_rate)):
+            if rate is not None:
+                self._allotments[what] = Allotment(rate, self._count, pieces=False)
+        self._sharer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._children: list[_Child | None] = [None] * self._count
         self._backlogs: list[deque[Request]] = [deque() for _ in range(self._count)]
@@ -148,6 +160,7 @@ class Processes:
             "up": self._on_up,
             "results": self._on_results,
             "facts": self._on_facts,
+            "gave": self._on_gave,
             "away": self._on_away,
             "ready": self._on_ready,
             "refused": self._on_refused,
@@ -177,7 +190,7 @@ class Processes:
     @property
     def idle(self) -> bool:
         """Whether somebody has nothing to do."""
-        return any(child.idle for child in self._alive()) or None in self._children
+        return any(child.idle or not child.out for child in self._alive()) or None in self._children
 
     @property
     def waits(self) -> Waits:
@@ -224,9 +237,12 @@ class Processes:
             SinkError: A child cannot write a body.
         """
         self._feeder = self._loop.create_task(self._feed(), name="afetch-feeder")
+        self._look_who_is_short()
         try:
             await self._over
         finally:
+            if self._sharer is not None:
+                self._sharer.cancel()
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
             self._end_all()
@@ -341,8 +357,45 @@ class Processes:
         child.out.update((request.index, request) for request in requests)
         child.link.send("entries", *pack_requests(requests))
         # Until it tells.
-        child.in_flight = min(child.slots, len(child.out))
+        slots = self._allotments.get("slots")
+        child.in_flight = min(int(slots.given[child.number]) if slots is not None else child.slots, len(child.out))
         self._room.set()
+        if any(not allotment.given[child.number] for allotment in self._allotments.values()):
+            self._share()
+
+    # What is the run's.
+
+    def _look_who_is_short(self) -> None:
+        self._share()
+        self._sharer = self._loop.call_later(SHARING, self._look_who_is_short)
+
+    def _share(self) -> None:
+        """Let whoever is short have what others do not use."""
+        if self._stopping or self._finishing:
+            return
+        for what, allotment in self._allotments.items():
+            wants = [self._wish(what, allotment, number) for number in range(self._count)]
+            for number, more, aim in allotment.plan(wants):
+                child = self._children[number]
+                if child is not None and not child.over:
+                    child.link.send("allot", what, more, aim)
+
+    def _wish(self, what: str, allotment: Allotment, number: int) -> float:
+        """How much of something a child could use."""
+        child = self._children[number]
+        if child is None or child.over:
+            return 0
+        if what == "slots":
+            # One that waits may be due before we know.
+            return max(len(child.out) - child.waiting, min(1, len(child.out)))
+        paced, throttled = child.facts.short
+        busy = bool(child.out)
+        short = (paced if what == "rate" else throttled) or not allotment.given[number]
+        return allotment.wish(number, short=busy and short, busy=busy)
+
+    def _on_gave(self, child: _Child, what: str, amount: float) -> None:
+        self._allotments[what].gave(child.number, amount)
+        self._share()
 
     # Hosts that are divided.
 
@@ -484,7 +537,9 @@ class Processes:
         child = _Child(number, process, settings)
         child.link = Link(lambda message: self._heard(child, message), lambda: self._lost(child))
         self._children[number] = child
-        child.link.send("settings", pickle.dumps(settings), number, self._count, log.isEnabledFor(logging.DEBUG))
+        own = {what: allotment.begin(number) for what, allotment in self._allotments.items()}
+        path = log.isEnabledFor(logging.DEBUG)
+        child.link.send("settings", pickle.dumps(settings), number, self._count, own, path)
         for host, ways in self._router.divided.items():
             for place, other in enumerate(self._router.may_go_to(host)):
                 if other == number:
@@ -512,6 +567,8 @@ class Processes:
         if self._stopping:
             self._look_for_end()
             return
+        for allotment in self._allotments.values():
+            allotment.end(child.number)
         self._gone.append(child.facts)
         self._children[child.number] = None
         self._deaths += 1

@@ -60,18 +60,19 @@ def processes_of(settings: Settings) -> int:
 
 
 def divided(settings: Settings, number: int, count: int) -> Settings:
-    """What process `number` of `count` is told: its share of all that is the run's."""
-    most = _part(settings.slots, number, count)
+    """
+    What process `number` of `count` is told: its share of what is the run's.
+
+    But for what moves among them while they run (see `allotment`): of that it is told the whole. With `auto` each
+    finds out how many of its own slots do best, and they stay its own.
+    """
     auto = settings.concurrency == "auto"
     return replace(
         settings,
         processes=1,
-        concurrency="auto" if auto else most,
-        max_concurrency=most if auto else settings.max_concurrency,
-        window=_part(settings.window, number, count),
+        max_concurrency=_part(settings.slots, number, count) if auto else settings.max_concurrency,
+        window=max(_part(settings.window, number, count), min(settings.window, settings.slots)),
         body_budget=settings.body_budget // count,
-        rate=None if settings.rate is None else settings.rate / count,
-        limit_rate=None if settings.limit_rate is None else settings.limit_rate / count,
     )
 
 
@@ -153,7 +154,10 @@ class Router:
 
 def home(host: str, count: int) -> int:
     """The process that a host belongs to; the same in each of them."""
-    return crc32(host.encode("utf-8", "surrogatepass")) % count
+    # The checksums of `a1` and `a2` differ in the same bits wherever the names are from, and a few hosts of one kind
+    # may all be even. Knuth's multiplier mixes them ("The Art of Computer Programming", 6.4).
+    mixed = crc32(host.encode("utf-8", "surrogatepass")) * 2654435761 & 0xFFFFFFFF
+    return (mixed >> 16) % count
 
 
 def _part(whole: int, place: int, count: int) -> int:

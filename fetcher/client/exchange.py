@@ -105,6 +105,16 @@ class Client:
     def slots(self, slots: int) -> None:
         self._pool.slots = slots
 
+    def allot(self, limit_rate: float) -> None:
+        """Of the run's bytes a second so many are ours from now on; without a bound nothing happens."""
+        if self._throttle is not None:
+            self._throttle.change(limit_rate)
+
+    @property
+    def throttled(self) -> bool:
+        """Whether somebody waits for bytes that may be read."""
+        return self._throttle is not None and self._throttle.holds
+
     @property
     def lookups(self) -> Lookups:
         """What the lookups of names came to so far."""

@@ -33,6 +33,10 @@ MOST_WINDOW = 1024 * 1024
 """Bytes beyond which the system's own choice of a window does no harm."""
 
 
+LEAST = 1.0
+"""Bytes a second of a rate that is none."""
+
+
 class Reader(Protocol):
     """Something that can be told to stop reading and to go on."""
 
@@ -70,6 +74,19 @@ class Throttle:
         self._timer: asyncio.TimerHandle | None = None
         window = int(rate * ROUND_TRIP)
         self.window = max(window, LEAST_WINDOW) if window < MOST_WINDOW else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody may not read."""
+        return bool(self._held)
+
+    def change(self, rate: float) -> None:
+        """Another rate from now on; what was read above the one before is still owed."""
+        self._filled()
+        self._rate = max(rate, LEAST)
+        if self._timer is not None:
+            self._disarm()
+            self._arm()
 
     def begin(self, reader: Reader) -> None:
         """A reader has something to read from now on; it is held if others wait or nothing is left."""

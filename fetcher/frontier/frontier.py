@@ -42,6 +42,8 @@ WATCHED = 16_384
 LOOKS = 4
 """How many of those are looked at for one that can be forgotten, each time that one is added."""
 
+NEVER = 1e6
+"""Seconds between two requests where none of the run's rate is ours."""
 
 FAILURES = frozenset({Word.UNCONNECTED, Word.SHUNNED, Word.REFUSED})
 """What counts for a breaker. Of a host that refuses its rounds count, so one that never does anything else ends."""
@@ -205,6 +207,15 @@ class Frontier:
                 self._pinched_at = None
             return job
         return None
+
+    def paced(self, now: float) -> bool:
+        """Whether something could go if the run's rate were higher."""
+        return self._pace is not None and self._pace.due > now and bool(self._turns)
+
+    def allot(self, rate: float, now: float) -> None:
+        """Of the run's rate so many requests a second are ours from now on; without one nothing happens."""
+        if self._pace is not None:
+            self._pace.change(1.0 / rate if rate else NEVER, now)
 
     def next_due(self) -> float | None:
         """The clock's time when to come back, 0.0 or one gone by for now; None if nothing is queued or waiting."""

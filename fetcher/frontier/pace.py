@@ -26,6 +26,11 @@ class Pace:
         self.slack = CATCH_UP
         self.due = 0.0
 
+    def change(self, gap: float, now: float) -> None:
+        """Another gap, also behind the request that went last; what was missed so far is not caught up on."""
+        self.due = max(now, self.due - self.gap + gap)
+        self.gap = gap
+
     def took(self, now: float) -> None:
         """A request goes."""
         # The first has nothing to catch up with.
