@@ -28,6 +28,7 @@ import asyncio
 import errno
 import re
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
 from functools import partial
@@ -136,6 +137,18 @@ class Connector(TCPConnector):
     def drop(self, target: Target, protocol: ResponseHandler) -> None:
         """A protocol's connection is closed."""
         self._release(target.connection_key, protocol, should_close=True)
+
+    def end(self, target: Target, protocol: ResponseHandler) -> None:
+        """An idle protocol leaves the pool, and its connection is closed."""
+        key = target.connection_key
+        idle = self._conns.get(key)
+        if idle is not None:
+            others = deque(entry for entry in idle if entry[0] is not protocol)
+            if others:
+                self._conns[key] = others
+            else:
+                del self._conns[key]
+        protocol.close()
 
     def _create_connection(
         self, req: Any, traces: list[Any], timeout: ClientTimeout

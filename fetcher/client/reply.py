@@ -72,7 +72,7 @@ class Wire(ResponseHandler):
         self.parser: Any = None
         self.remote: str | None = None
         self.used = False
-        self.on_idle_lost: Callable[[], None] | None = None
+        self.on_idle_lost: Callable[[Wire], None] | None = None
         self._reply: Reply | None = None
         self._early = b""
 
@@ -168,10 +168,12 @@ class Wire(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         reply, self._reply = self._reply, None
         if self.on_idle_lost is not None:
-            self.on_idle_lost()
+            self.on_idle_lost(self)
         super().connection_lost(exc)
         if reply is not None:
             reply.lost(exc)
+        # It knows us, and two that know each other wait for the garbage collector: hundreds, where all hosts are new.
+        self.parser = None
 
 
 class Reply:
