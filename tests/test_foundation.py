@@ -478,15 +478,20 @@ def test_our_loop_asks_nobody_about_an_address(site: Site, monkeypatch: pytest.M
     assert told == ["127.0.0.1"]
 
 
-def test_the_commands_aiohttp_reads_no_certificates_of_the_systems() -> None:
-    """Its own contexts are empty, and verify all the same; every other context is made as ever."""
+def test_the_commands_aiohttp_loads_nothing_that_is_not_used() -> None:
+    """
+    No certificates of the system's: its own contexts are empty, and verify all the same; every other context is made as
+    ever. And no aiodns, which is imported when there is a name to look up.
+    """
     code = """
-import ssl
+import ssl, sys
 from fetcher.client.lean import import_aiohttp
 import_aiohttp()
 from aiohttp import connector
 theirs, other = connector._SSL_CONTEXT_VERIFIED, ssl.create_default_context()
 print(theirs.cert_store_stats()["x509"], theirs.verify_mode.name, other.cert_store_stats()["x509"] > 0)
+print("aiodns" in sys.modules)
+import aiodns
 """
 
     told = subprocess.run(
@@ -497,4 +502,4 @@ print(theirs.cert_store_stats()["x509"], theirs.verify_mode.name, other.cert_sto
         check=True,
     )
 
-    assert told.stdout.split() == ["0", "CERT_REQUIRED", "True"]
+    assert told.stdout.split() == ["0", "CERT_REQUIRED", "True", "False"]

@@ -7,10 +7,12 @@ The option groups are in `fetcher.cli.options`, one file each; the run itself is
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -95,12 +97,17 @@ def command(context: click.Context, /, **_options: Any) -> int:
     if demo:
         from fetcher.cli.demo import demo as show
 
-        with Interruptible():
-            return show(settings, output, screen)
-    from fetcher.cli.launch import launch
+        run_it = partial(show, settings, output, screen)
+    else:
+        from fetcher.cli.launch import launch
 
+        run_it = partial(launch, sources, settings, output, screen)
+    if context.obj:
+        # What is there by now stays to the end, and what comes may be garbage.
+        gc.freeze()
+        gc.enable()
     with Interruptible():
-        return launch(sources, settings, output, screen)
+        return run_it()
 
 
 def main(args: Sequence[str] | None = None, *, alone: bool = False) -> int:
