@@ -131,7 +131,7 @@ def test_a_connection_that_is_lost_while_idle_leaves_its_place(loop: Loop, make_
         await exchange(client, urls[0])
         assert client._pool._idle == 1
         sites[0].close()
-        while client._pool._idle:  # noqa: ASYNC110 - nobody tells
+        while client._pool._idle:
             await asyncio.sleep(0)
         assert not client._pool._spare
         for _ in range(2):
@@ -162,7 +162,7 @@ def test_a_connection_that_is_over_is_forgotten_at_once(
         client._connector._factory = watched  # type: ignore[assignment]  # aiohttp wants a partial
         for site in sites:
             await exchange(client, site.page("x"))
-        while any(wire() is not None for wire in wires):  # noqa: ASYNC110 - nobody tells
+        while any(wire() is not None for wire in wires):
             await asyncio.sleep(0)
 
     gc.collect()

@@ -48,6 +48,8 @@ NEVER = 1e6
 FAILURES = frozenset({Word.UNCONNECTED, Word.SHUNNED, Word.REFUSED})
 """What counts for a breaker. Of a host that refuses its rounds count, so one that never does anything else ends."""
 
+Queue = tuple[Job, ...] | deque[Job]
+"""A host's jobs: a tuple of one, a deque of more. A deque takes 760 bytes, and most hosts of many have one job."""
 
 # A module's name is looked up at a third of what an Enum's member costs.
 SERVED = Word.SERVED
@@ -96,7 +98,7 @@ class Frontier:
         self._limit: float = config.per_host or inf
         self._limited = bool(config.per_host or config.per_host_rate or self._hosts)
         self._pace = Pace(1.0 / config.rate) if config.rate else None
-        self._queues: dict[str, deque[Job]] = {}
+        self._queues: dict[str, Queue] = {}
         self._turns: deque[str] = deque()
         self._active: dict[str, int] = {}
         self._states: dict[str, Host] = {}
@@ -183,7 +185,10 @@ class Frontier:
             state = self._states.get(host) if self._states else None
             if state is not None and self._parks(state, queue, now):
                 continue
-            job = queue.popleft()
+            if isinstance(queue, tuple):
+                job, queue = queue[0], ()
+            else:
+                job = queue.popleft()
             self._queued -= 1
             if self._breakers and self._set_aside(job, now):
                 if queue:
@@ -332,18 +337,21 @@ class Frontier:
     def _enqueue(self, job: Job, *, first: bool = False) -> None:
         host = job.url.origin.host
         queue = self._queues.get(host)
+        self._queued += 1
         if queue is None:
-            queue = self._queues[host] = deque()
+            self._queues[host] = (job,)
             self._turns.append(host)
             if self._limited or self._resting or self._gaps:
                 self._rouse(host)
-        elif self._states and (state := self._states.get(host)) is not None and state.parked:
+            return
+        if self._states and (state := self._states.get(host)) is not None and state.parked:
             self._parked += 1
+        if isinstance(queue, tuple):
+            queue = self._queues[host] = deque(queue)
         if first:
             queue.appendleft(job)
         else:
             queue.append(job)
-        self._queued += 1
 
     def _recall(self, now: float) -> None:
         """Put the jobs whose time has come into their hosts' queues."""
@@ -436,7 +444,7 @@ class Frontier:
         if state is not None and host not in self._active:
             self._rest(state, now)
 
-    def _parks(self, state: Host, queue: deque[Job], now: float) -> bool:
+    def _parks(self, state: Host, queue: Queue, now: float) -> bool:
         """Whether a host, whose turn it is not any more, has to wait."""
         due = state.ready(now, self._active.get(state.name, 0))
         if due == 0.0:
@@ -447,7 +455,7 @@ class Frontier:
             self._alarm(due, state)
         return True
 
-    def _unpark(self, state: Host, queue: deque[Job]) -> None:
+    def _unpark(self, state: Host, queue: Queue) -> None:
         state.parked = False
         self._parked -= len(queue)
         self._turns.append(state.name)
