@@ -13,9 +13,9 @@ from fetcher.client import pool
 from fetcher.client.config import ClientConfig
 from fetcher.client.exchange import Client
 from fetcher.client.reply import Wire
-from tests.conftest import MakeSite, MakeTlsSite
+from tests.conftest import MakeRawServer, MakeSite, MakeTlsSite
 from tests.exchanges import Loop, exchange, on_each_loop
-from tests.servers import Certificate, Site
+from tests.servers import Certificate, Hang, Site
 
 Scenario = Callable[[Client], Coroutine[None, None, None]]
 
@@ -100,6 +100,28 @@ def test_connections_at_work_count_too(loop: Loop, make_site: MakeSite) -> None:
     run(loop, scenario, set(), concurrency=2)
 
     assert asked(sites) == [1, 1, 1]
+
+
+@on_each_loop
+def test_connections_that_are_being_made_count_too(loop: Loop, make_site: MakeSite, raw_server: MakeRawServer) -> None:
+    """As they do when they are at work; one that fails counts no more."""
+    sites = [make_site() for _ in range(3)]
+    urls = [site.page("x") for site in sites]
+    silent = raw_server([Hang()])
+
+    async def scenario(client: Client) -> None:
+        shaking = asyncio.create_task(exchange(client, silent.url().replace("http", "https")))
+        while not silent.connections:
+            await asyncio.sleep(0)
+        for url in urls[:2]:
+            await exchange(client, url)
+            assert idle(client) == 1
+        shaking.cancel()
+        await asyncio.wait([shaking])
+        await exchange(client, urls[2])
+        assert idle(client) == 2
+
+    run(loop, scenario, set(), concurrency=2)
 
 
 @on_each_loop

@@ -52,8 +52,13 @@ class Pool:
         """A connection, idle or new. Raises whatever aiohttp, ssl or the system raise."""
         wire = self.idle(target)
         if wire is None:
-            wire = await self._connector.protocol(target, patience)
+            # From here on: what is being connected has its buffers already.
             self._busy += 1
+            try:
+                wire = await self._connector.protocol(target, patience)
+            except BaseException:
+                self._busy -= 1
+                raise
             if wire.on_idle_lost is not None:
                 # aiohttp has found one after all.
                 self._left(wire)
