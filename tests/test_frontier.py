@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from heapq import heappop, heappush
+from itertools import groupby
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from fetcher.errors import ErrorKind, UsageError
 from fetcher.frontier import frontier as rooms
 from fetcher.frontier.config import FrontierConfig
-from fetcher.frontier.frontier import WIDEST, Frontier
+from fetcher.frontier.frontier import MOST_IN_TURN, WIDEST, Frontier
 from fetcher.hosts import HostConfig, Hosts, HostsConfig
 from fetcher.model import Attempt, Job, News, Request, Word
 from fetcher.policy import NOTHING, REACHED, SERVED, first_job
@@ -63,6 +64,27 @@ def test_hosts_take_turns_in_a_list_sorted_by_host() -> None:
             frontier.add(job(host, number), 0.0)
 
     assert drain(frontier) == ["a/0", "b/0", "c/0", "a/1", "b/1", "c/1", "a/2", "b/2", "c/2"]
+
+
+def test_a_host_that_has_more_is_asked_more_often_and_ends_with_the_others() -> None:
+    """
+    One host of 100 URLs behind 50 of 25: taken as often as in a shuffled list, within the first half as in the second,
+    and never many times without another between.
+    """
+    frontier = Frontier(FrontierConfig())
+    for host in range(50):
+        for number in range(25):
+            frontier.add(job(f"h{host}", number), 0.0)
+    for number in range(100):
+        frontier.add(job("large", number), 0.0)
+
+    hosts = [url.partition("/")[0] for url in drain(frontier)]
+
+    half = hosts[: len(hosts) // 2].count("large")
+    runs = [len(list(same)) for host, same in groupby(hosts) if host == "large"]
+    assert len(hosts) == 1350
+    assert 40 <= half <= 60
+    assert max(runs) <= MOST_IN_TURN
 
 
 def test_a_job_that_is_due_later_waits_until_then() -> None:

@@ -2,9 +2,10 @@
 Owns which job is due next. Never sleeps, never asks the time: the clock's reading comes in by the door.
 
 Mercator's frontier (Heydon and Najork, "Mercator: A scalable, extensible web crawler", 1999) with a bounded
-look-ahead: a queue per host, turns among the hosts that may be asked now, and a heap of what is due later. A list
-sorted by host is fetched as evenly as a shuffled one, and whatever waits, a job for its retry, a host for its rate, an
-origin for its probe, holds nothing but its place.
+look-ahead: a queue per host, turns among the hosts that may be asked now, and a heap of what is due later. A host that
+has more than others has more of each turn, so that its jobs are spread over the whole run and are not all that is left
+in the end. A list sorted by host is so fetched as evenly as a shuffled one, and whatever waits, a job for its retry, a
+host for its rate, an origin for its probe, holds nothing but its place.
 
 Most hosts never have a limit and never complain: they are a queue and a count. A host gets a `Host` once there is
 something to keep of it, an origin a `Breaker` once it could not be connected to.
@@ -41,6 +42,9 @@ WATCHED = 16_384
 
 LOOKS = 4
 """How many of those are looked at for one that can be forgotten, each time that one is added."""
+
+MOST_IN_TURN = 8
+"""Jobs of one host that go one after the other, however many more it has than others."""
 
 NEVER = 1e6
 """Seconds between two requests where none of the run's rate is ours."""
@@ -100,6 +104,8 @@ class Frontier:
         self._pace = Pace(1.0 / config.rate) if config.rate else None
         self._queues: dict[str, Queue] = {}
         self._turns: deque[str] = deque()
+        # Jobs that may still go in the turn of the host that is first; 0 where it has only come up.
+        self._in_turn = 0
         self._active: dict[str, int] = {}
         self._states: dict[str, Host] = {}
         self._resting: dict[str, float] = {}
@@ -184,7 +190,9 @@ class Frontier:
             queue = self._queues[host]
             state = self._states.get(host) if self._states else None
             if state is not None and self._parks(state, queue, now):
+                self._in_turn = 0
                 continue
+            in_turn = self._in_turn or min(len(queue) * len(self._queues) // self._queued, MOST_IN_TURN)
             if isinstance(queue, tuple):
                 job, queue = queue[0], ()
             else:
@@ -193,8 +201,10 @@ class Frontier:
             if self._breakers and self._set_aside(job, now):
                 if queue:
                     turns.appendleft(host)
+                    self._in_turn = in_turn
                 else:
                     self._emptied(host, now)
+                    self._in_turn = 0
                 continue
             self._under_way += 1
             active = self._active
@@ -203,10 +213,15 @@ class Frontier:
                 pace.took(now)
             if state is not None:
                 state.took(now)
+            self._in_turn = 0
             if not queue:
                 del self._queues[host]
             elif state is None or not self._parks(state, queue, now):
-                turns.append(host)
+                if in_turn > 1:
+                    turns.appendleft(host)
+                    self._in_turn = in_turn - 1
+                else:
+                    turns.append(host)
             if self._pinched_at is not None:
                 self.waits.pinched += now - self._pinched_at
                 self._pinched_at = None
