@@ -14,6 +14,9 @@ from typing import IO
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
+# As pip leaves it, a package's bytecode is there; a checkout's is not where it may not be written.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 PATIENCE = 3600.0
 """Seconds after which a command hangs, whatever it does."""
 
@@ -68,6 +71,7 @@ def measure(
             stdout=subprocess.PIPE if reader is not None else sink,
             stderr=errors,
             pass_fds=[told],
+            env=ENVIRONMENT,
             start_new_session=True,
         )
         os.close(told)
