@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TOGETHER = 0.002
 """Seconds that a result waits for others to travel with."""
 
+ALONE = 0.02
+"""Seconds without results, after which the next one does not wait."""
+
 FULL = 256 * 1024
 """Bytes of bodies that do not wait any longer."""
 
@@ -127,6 +130,7 @@ class Child:
         self._results: list[Any] = []
         self._waiting_bytes = 0
         self._flusher: asyncio.TimerHandle | None = None
+        self._flushed_at = 0.0
         # Results and bytes of bodies that the parent has not written.
         self._unwritten = self._unwritten_bytes = 0
         self._most_unwritten, self._most_bytes = QUEUE, 0
@@ -231,13 +235,17 @@ class Child:
 
     def _flush_soon(self) -> None:
         if self._flusher is None:
-            self._flusher = self._loop.call_later(TOGETHER, self._flush)
+            now = self._loop.time()
+            # What comes alone does not wait for others.
+            delay = TOGETHER if now - self._flushed_at < ALONE else 0.0
+            self._flusher = self._loop.call_later(delay, self._flush)
 
     def _flush(self) -> None:
         """Send what waits to be sent, and how many entries the engine has taken since."""
         if self._flusher is not None:
             self._flusher.cancel()
             self._flusher = None
+        self._flushed_at = self._loop.time()
         results, self._results, self._waiting_bytes = self._results, [], 0
         taken, self._inbox.taken = self._inbox.taken, 0
         engine = self._engine

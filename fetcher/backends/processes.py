@@ -82,7 +82,7 @@ class _Child:
         self.process = process
         self.link: Link
         self.slots = settings.slots
-        self.credit = min(CREDIT, settings.window)
+        self.credit = self.most_credit = min(CREDIT, settings.window)
         self.out: dict[int, Request] = {}
         self.in_flight, self.waiting, self.idle = 0, 0, False
         self.facts = Facts()
@@ -357,11 +357,16 @@ class Processes:
         child.out.update((request.index, request) for request in requests)
         child.link.send("entries", *pack_requests(requests))
         # Until it tells.
-        slots = self._allotments.get("slots")
-        child.in_flight = min(int(slots.given[child.number]) if slots is not None else child.slots, len(child.out))
+        child.in_flight = self._presumed(child)
         self._room.set()
         if any(not allotment.given[child.number] for allotment in self._allotments.values()):
             self._share()
+
+    def _presumed(self, child: _Child) -> int:
+        """How many a child has under way, as far as we know."""
+        slots = self._allotments.get("slots")
+        most = child.slots if slots is None else int(slots.given[child.number])
+        return min(most, len(child.out) - child.waiting)
 
     # What is the run's.
 
@@ -447,7 +452,6 @@ class Processes:
     def _on_results(
         self, child: _Child, results: list[Any], taken: int, in_flight: int, waiting: int, idle: bool
     ) -> None:
-        child.in_flight, child.waiting, child.idle = in_flight, waiting, idle
         bodies = child.link.bodies()
         sizes: deque[int] = deque()
         if results:
@@ -462,15 +466,21 @@ class Processes:
                 router.gave(request.url.origin.host)
             self.delivered += 1
             self._outlet.put(result)
+        child.credit += taken
+        self._see(child, in_flight, waiting, idle)
         if taken:
-            child.credit += taken
             self._send(child, self._backlogs[child.number])
         if self._input_closed:
             self._look_for_end()
 
     def _on_facts(self, child: _Child, packed: bytes) -> None:
         child.facts = Facts(*pickle.loads(packed))  # noqa: S301 - a child of ours has made it
-        child.in_flight, child.waiting, child.idle = child.facts.now
+        self._see(child, *child.facts.now)
+
+    def _see(self, child: _Child, in_flight: int, waiting: int, idle: bool) -> None:
+        """What a child says of itself counts, unless entries are on their way that it does not know of."""
+        child.waiting, child.idle = waiting, idle
+        child.in_flight = in_flight if child.credit == child.most_credit else self._presumed(child)
 
     def _on_away(self, child: _Child, host: str, index: int, job: bytes) -> None:
         """A redirect has led to a host of somebody else's."""
