@@ -25,6 +25,7 @@ import pytest
 
 from tests.nursery import Nursery
 from tests.servers import Authority, Certificate, Httpbin, Nginx, RawServer, Script, Site, Stage
+from tests.several import WITH_BOTH, reason_against
 
 COMMAND = (sys.executable, "-m", "fetcher")
 
@@ -35,7 +36,7 @@ if not os.environ.get("CI"):
     hypothesis.settings.load_profile("unhurried")
 
 SEVERAL = {"AFETCH_PROCESSES": count} if (count := os.environ.get("AFETCH_TEST_PROCESSES")) else {}
-"""`AFETCH_TEST_PROCESSES=2 pytest tests/test_command.py` runs the command's tests with so many processes."""
+"""`AFETCH_TEST_PROCESSES=2 pytest` runs the command's tests with so many processes; see `tests.several`."""
 
 FOREIGN_VARIABLES = frozenset(
     {
@@ -94,10 +95,11 @@ class Completed:
 
 
 class Afetch:
-    """Runs the command in a process of its own, in an empty folder, without the tester's own settings."""
+    """Runs the command in a process of its own, in an empty folder, without the tester's own settings but `more`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Mapping[str, str]) -> None:
         self.folder = folder
+        self._more = more
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __call__(
@@ -148,7 +150,7 @@ class Afetch:
             stdout=stdout,
             stderr=stderr,
             cwd=self.folder,
-            env={**clean_environment(), **SEVERAL, **(env or {})},
+            env={**clean_environment(), **self._more, **(env or {})},
         )
         self._started.append(process)
         return process
@@ -184,6 +186,20 @@ def missing(what: str) -> NoReturn:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What runs with both is run with one process and with two."""
+    if f"{metafunc.definition.path.name}::{metafunc.function.__name__}" in WITH_BOTH and not SEVERAL:
+        metafunc.parametrize("afetch", [{}, {"AFETCH_PROCESSES": "2"}], ids=["one", "two"], indirect=True)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """What cannot hold with several processes is skipped, and says why."""
+    for item in items if SEVERAL else ():
+        reason = reason_against(f"{item.path.name}::{item.name}")
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"with several processes: {reason}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -291,11 +307,11 @@ def self_signed_site(make_tls_site: MakeTlsSite) -> Site:
 
 
 @pytest.fixture
-def afetch(tmp_path: Path) -> Iterator[Afetch]:
-    """The command, run for real."""
+def afetch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Afetch]:
+    """The command, run for real; with two processes where the test runs with both."""
     folder = tmp_path / "work"
     folder.mkdir()
-    command = Afetch(folder)
+    command = Afetch(folder, getattr(request, "param", SEVERAL))
     try:
         yield command
     finally:
@@ -305,7 +321,7 @@ def afetch(tmp_path: Path) -> Iterator[Afetch]:
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Where processes of the command begin at once."""
-    with Nursery(clean_environment()) as nursery:
+    with Nursery({**clean_environment(), **SEVERAL}) as nursery:
         yield nursery
 
 

@@ -1,9 +1,8 @@
 """
 A run in several processes: the same records, limits and endings, and nobody left when it is over.
 
-The command's other tests run with two processes by `AFETCH_TEST_PROCESSES=2 pytest tests/test_command.py`. What cannot
-hold then: cookies of a whole run (`--cookie-jar`, `-b FILE`), which need one process; what is done to the code of the
-process that is begun (lookups that hang); and exactly how much is begun beside the first failure of `--fail-fast`.
+Some of the command's other tests run with two processes as well, and all of them that can by
+`AFETCH_TEST_PROCESSES=2 pytest`; both lists are in `tests.several`.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ from fetcher.settings import Settings
 from tests.conftest import Afetch, MakeSite
 from tests.samples import sample_result
 from tests.servers import PATIENCE, Gate, Site
+from tests.several import NOT_WITH_SEVERAL, WITH_BOTH
 
 TWO = ("--processes", "2")
 
@@ -107,6 +107,13 @@ def by_index(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records in the order of their list, without what is another in each run."""
     kept = [{name: value for name, value in record.items() if name not in CHANGING} for record in records]
     return sorted(kept, key=lambda record: record["index"])
+
+
+def test_what_runs_with_two_processes_is_there() -> None:
+    """A name of a test that is no more would say nothing."""
+    for name in (*NOT_WITH_SEVERAL, *WITH_BOTH):
+        file, _, test = name.partition("[")[0].partition("::")
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(), name
 
 
 # Who is how much.
