@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import ssl
 import weakref
 from collections.abc import Callable, Coroutine
 
@@ -15,7 +17,7 @@ from fetcher.client.exchange import Client
 from fetcher.client.reply import Wire
 from tests.conftest import MakeRawServer, MakeSite, MakeTlsSite
 from tests.exchanges import Loop, exchange, on_each_loop
-from tests.servers import Certificate, Hang, Site
+from tests.servers import Authority, Certificate, Hang, Site
 
 Scenario = Callable[[Client], Coroutine[None, None, None]]
 
@@ -195,3 +197,47 @@ def test_a_connection_that_is_over_is_forgotten_at_once(
         gc.enable()
 
     assert len(wires) == len(sites)
+
+
+class Listener:
+    """Answers one request by TLS, and then only listens: it never says that it closes, too."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._context = context
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def hear(self) -> tuple[bytes, bytes]:
+        """What comes behind the request: by TLS, where nothing is the client's word that it closes, and below it."""
+        with self._listener, self._listener.accept()[0] as raw:
+            raw.settimeout(20.0)
+            with self._context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=False) as wire:
+                while b"\r\n\r\n" not in wire.recv(65536):
+                    pass
+                wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+                word = wire.recv(1)
+                with socket.socket(fileno=wire.detach()) as below:
+                    below.settimeout(20.0)
+                    return word, below.recv(1)
+
+
+@on_each_loop
+def test_a_tls_connection_is_closed_with_a_word_and_without_waiting(
+    loop: Loop, authority: Authority, make_site: MakeSite, ca_file: str
+) -> None:
+    """The word is the closure alert that RFC 9112 9.8 asks for; a server that does not answer it holds nothing up."""
+    listener = Listener(authority.context())
+    url = make_site().page("x")
+    heard: list[tuple[bytes, bytes]] = []
+
+    async def scenario(client: Client) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            hearing = tasks.create_task(asyncio.to_thread(listener.hear))
+            hop = await exchange(client, listener.url)
+            assert hop.body == b"x"
+            await exchange(client, url)
+            heard.append(await hearing)
+
+    run(loop, scenario, set(), concurrency=1, cacert=str(ca_file))
+
+    assert heard == [(b"", b"")]

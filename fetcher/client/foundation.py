@@ -136,6 +136,7 @@ class Connector(TCPConnector):
 
     def drop(self, target: Target, protocol: ResponseHandler) -> None:
         """A protocol's connection is closed."""
+        self._part(protocol)
         self._release(target.connection_key, protocol, should_close=True)
 
     def end(self, target: Target, protocol: ResponseHandler) -> None:
@@ -148,7 +149,20 @@ class Connector(TCPConnector):
                 self._conns[key] = others
             else:
                 del self._conns[key]
+        self._part(protocol)
         protocol.close()
+
+    def _part(self, protocol: ResponseHandler) -> None:
+        """
+        Have a connection that is about to be closed gone for good soon.
+
+        A client has to say that it closes (RFC 9112 9.8), but not to wait until a server says the same: some never do,
+        and both loops would hold the connection for half a minute, buffers and all.
+        """
+        transport = protocol.transport
+        if transport is not None and transport.get_extra_info("ssl_object") is not None:
+            # uvloop writes at the end of a turn.
+            self._loop.call_soon(self._loop.call_soon, transport.abort)
 
     def _create_connection(
         self, req: Any, traces: list[Any], timeout: ClientTimeout
