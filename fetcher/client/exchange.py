@@ -46,8 +46,8 @@ log = logging.getLogger(__name__)
 OWN_SIZE = 1024 * 1024
 """Bytes that are read of what we ask on our own account, whatever the user allows; the standards ask for half of it."""
 
-TARGETS = 4_096
-"""Origins of which the connector's questions are answered ahead, some 5 MB."""
+TARGETS = 1_024
+"""Origins of which the connector's questions are answered ahead. To more there is hardly ever a connection (`pool`)."""
 
 
 class Client:

@@ -51,7 +51,7 @@ HIDDEN = "***"
 CONDITIONS = frozenset({"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"})
 """Headers of a user's who asks for something else than what is there now."""
 
-PREPARED = 4_096
+PREPARED = 1_024
 """Origins whose heads are kept ready."""
 
 ENCODINGS = "gzip, deflate, br, zstd"
