@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from trustme import CA
 
+from fetcher.client.tls import make_context
+from fetcher.client.trust import TrustConfig
 from tests.conftest import Afetch, MakeNginx, MakeTlsSite
 from tests.servers import Authority, Certificate, Site
 
@@ -75,6 +79,28 @@ def test_what_is_wrong_with_a_certificate_is_told_apart(
     assert record["error"]["kind"] == "tls"
     assert words in record["error"]["message"]
     assert record["attempts"] == 1
+
+
+def test_a_peers_certificate_is_not_put_into_words_that_nobody_reads() -> None:
+    """Which is done for each connection, and takes the longer the more names there are in it; its bytes can be had."""
+    authority = CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("a.test").configure_cert(server)
+    client = make_context(TrustConfig())
+    authority.configure_trust(client)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(down, up, server_hostname="a.test")
+    theirs = server.wrap_bio(up, down, server_side=True)
+
+    for side in (ours, theirs, ours):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+
+    assert ours.getpeercert() is None
+    assert ssl.DER_cert_to_PEM_cert(ours.getpeercert(binary_form=True) or b"").startswith(
+        "-----BEGIN CERTIFICATE-----\n"
+    )
+    assert ours.version()
 
 
 def test_one_host_can_be_excepted(afetch: Afetch, make_tls_site: MakeTlsSite, ca_file: Path) -> None:

@@ -17,8 +17,18 @@ from fetcher.errors import UsageError
 from fetcher.hosts import canonical_host
 
 
+class Side(ssl.SSLObject):
+    """Our side of a connection. Nobody reads the peer's certificate in Python's words, so it is not put into them."""
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """The peer's certificate as it came; nothing for the loops, which ask for the words after each handshake."""
+        return super().getpeercert(True) if binary_form else None
+
+
 class Context(ssl.SSLContext):
     """An SSLContext that notes when a handshake begins, which neither aiohttp nor asyncio tells."""
+
+    sslobject_class = Side
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         """The TLS side of a connection, as the standard library makes it."""
