@@ -27,7 +27,6 @@ NOT_WITH_SEVERAL = {
     "test_explain.py::test_what_was_overruled_was_not_said": _EXPLAINED,
     "test_explain.py::test_nothing_said_is_told_as_that": _EXPLAINED,
     "test_endings.py::test_ctrl_c_ends_a_run_whose_lookups_all_hang": _CODE,
-    "test_names.py::test_aiodns_that_is_not_there_is_asked_for_in_vain": _CODE,
     "test_names_network.py::test_a_short_ttl_is_kept_to": _CODE,
     "test_names_network.py::test_ctrl_c_does_not_wait_for_lookups": _CODE,
     "test_names_network.py::test_a_name_that_does_not_exist_costs_few_lookups": _LOOKUPS,
@@ -73,6 +72,9 @@ WITH_BOTH = frozenset(
         "test_endings.py::test_a_killed_run_leaves_whole_lines",
         "test_streams.py::test_each_url_of_a_pipe_that_stays_open_is_fetched_at_once",
         "test_streams.py::test_a_reader_that_stops_and_goes_on_has_lost_nothing",
+        # Politeness.
+        "test_politeness.py::test_a_host_that_names_a_time_is_left_alone_until_then",
+        "test_politeness.py::test_what_robots_txt_disallows_is_never_asked_for",
         # What is done already, and what is kept.
         "test_resume_command.py::test_an_interrupted_run_says_how_to_go_on",
         "test_resume_command.py::test_what_failed_is_fetched_again",

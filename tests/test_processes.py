@@ -323,6 +323,28 @@ def test_a_hold_of_somebody_else_s_is_kept() -> None:
     assert frontier.take(15.0) is not None
 
 
+def test_who_comes_behind_others_is_held_for_longer() -> None:
+    """So that one alone asks first, also where several were refused."""
+    frontier = Frontier(FrontierConfig())
+    frontier.on_refusal = lambda host, _: frontier.linger(host, 1.0)
+    for job in jobs(2):
+        frontier.add(job, 0.0)
+    under_way = frontier.take(1.0)
+    assert under_way is not None
+
+    frontier.done(under_way, 2.0, 1.0, News(Word.REFUSED, 3.0, "status 429"))
+
+    assert frontier.take(5.9) is None
+    assert frontier.take(6.0) is not None
+
+
+def test_a_host_whose_robots_txt_is_asked_for_is_not_divided() -> None:
+    """It is asked for once."""
+    router = Router(Settings(concurrency=16, robots=True), 2)
+
+    assert not any(router.took("a.example") for _ in range(100))
+
+
 def test_whoever_is_refused_says_so_once() -> None:
     """Those that were under way together are one refusal."""
     frontier = Frontier(FrontierConfig())

@@ -41,6 +41,12 @@ FULL = 256 * 1024
 NEWS = 0.25
 """Seconds between two looks at what there is to tell beside results."""
 
+APART = 1.0
+"""
+Seconds between the ends of a host's hold in two processes: one request goes alone then, and if that is refused as well
+the others hear of it before they ask.
+"""
+
 QUEUE = 10_000
 """Results of all processes that may wait to be written before nothing new is begun."""
 
@@ -324,7 +330,10 @@ class Child:
             self._loop.call_later(TOGETHER, self._ready, engine, host)
 
     def _hold(self, host: str, wait: float) -> None:
-        self._when_up(lambda engine: engine.frontier.hold(host, wait, perf_counter()))
+        # Behind the processes whose place among those that the host is divided among is before ours.
+        self._when_up(
+            lambda engine: engine.frontier.hold(host, wait + self._places.get(host, 0) * APART, perf_counter())
+        )
 
     def _allot(self, what: str, more: float, aim: float) -> None:
         """Of what is the run's so much `more` is ours, and no more than `aim` is to be."""
@@ -372,6 +381,8 @@ class Child:
     def _refused(self, host: str, wait: float) -> None:
         if host in self._places:
             self._link.send("refused", host, wait)
+            if self._engine is not None:
+                self._engine.frontier.linger(host, self._places[host] * APART)
 
     def _elsewhere(self, job: Job) -> bool:
         """Whether a job goes on in the process that its new host belongs to."""

@@ -27,6 +27,7 @@ from fetcher.backends.child import SIGNALS
 from fetcher.backends.shares import Router, divided, processes_of
 from fetcher.backends.wire import BUFFER, Link, Message, pack_moved, pack_requests, unpack_result
 from fetcher.client.cookies.jar import Jar
+from fetcher.client.names.resolver import Resolver
 from fetcher.client.names.tally import Lookups
 from fetcher.client.request_heads import RequestHeads
 from fetcher.client.tls import Trust
@@ -117,6 +118,7 @@ class Processes:
         # For their complaints, while nothing is begun.
         Trust(settings)
         RequestHeads(settings, Hosts(settings), Jar.of(settings))
+        self._resolver = Resolver(settings)
         self._count = processes_of(settings)
         self._settings = settings
         self._source = source
@@ -246,6 +248,7 @@ class Processes:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
             self._end_all()
+            await self._resolver.close()
         if self._failure is not None:
             raise self._failure
         if self._source_error is not None:

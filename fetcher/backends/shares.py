@@ -86,6 +86,7 @@ class Router:
     def __init__(self, settings: Settings, count: int) -> None:
         self._count = count
         self._per_host = settings.per_host
+        self._robots = settings.robots
         self._hosts = Hosts(settings)
         self._from = max(FEWEST, min(ENOUGH, settings.slots // count))
         self._known: dict[str, int] = {}
@@ -119,7 +120,9 @@ class Router:
             del self._known[host]
 
     def most_ways(self, host: str) -> int:
-        """Among how many a host may be divided."""
+        """Among how many a host may be divided. Not one whose robots.txt each of them would ask for."""
+        if self._robots:
+            return 1
         said = self._hosts.find(host)
         limit = self._per_host if said is None or said.concurrency is None else said.concurrency
         return self._count if limit is None else min(self._count, limit)

@@ -349,6 +349,10 @@ class Frontier:
             self._resting.pop(host, None)
             self._rest(state, now)
 
+    def linger(self, host: str, extra: float) -> None:
+        """A host that has just refused is left alone for so many seconds more."""
+        self._states[host].hold += extra
+
     def _enqueue(self, job: Job, *, first: bool = False) -> None:
         host = job.url.origin.host
         queue = self._queues.get(host)
