@@ -253,6 +253,13 @@ class Engine:
         self._admit(job, 0.0)
         self._wake()
 
+    def spare(self, most: int) -> list[int]:
+        """The indexes of entries that are not begun, and that somebody else does from now on."""
+        spared = [job.request.index for job in self._frontier.spare(most, self._clock())]
+        self.taken -= len(spared)
+        self._room.set()
+        return spared
+
     def allot(self, more: int, aim: int) -> None:
         """So many slots `more` are ours. Of all that we have then, those beyond `aim` are given up as they get free."""
         self._own += more

@@ -323,6 +323,55 @@ def test_a_hold_of_somebody_else_s_is_kept() -> None:
     assert frontier.take(15.0) is not None
 
 
+def test_what_cannot_begin_is_spared() -> None:
+    """All of a divided host whose part is in use, and of nobody else; what is left is counted right."""
+    frontier = Frontier(FrontierConfig(per_host=2))
+    frontier.divide("a.example", 0, 2)
+    for job in (*jobs(4), *jobs(3, "b.example")):
+        frontier.add(job, 0.0)
+    under_way = [taken for _ in range(9) if (taken := frontier.take(1.0)) is not None]
+
+    some = frontier.spare(2, 1.5)
+    rest = frontier.spare(9, 1.5)
+
+    assert sorted(job.host for job in under_way) == ["a.example", "b.example", "b.example"]
+    assert [job.request.index for job in (*some, *rest)] == [3, 2, 1]
+    assert (len(frontier), frontier.waiting) == (4, 1)
+    for job in under_way:
+        frontier.done(job, 2.0, 1.0, News(Word.SERVED))
+    last = frontier.take(2.0)
+    assert last is not None
+    assert last.host == "b.example"
+    assert frontier.take(2.0) is None
+
+
+def test_a_host_that_goes_on_keeps_one_entry() -> None:
+    """Else two processes could hand the last one to each other for ever; what was begun is not given away."""
+    frontier = Frontier(FrontierConfig())
+    frontier.divide("a.example", 0, 2)
+    first, *others = jobs(4)
+    frontier.add(replace(first, attempts=(Attempt(URL, 1.0, 1.0, 500, None),)), 0.0)
+    for job in others:
+        frontier.add(job, 0.0)
+
+    spared = frontier.spare(9, 1.0)
+
+    assert [job.request.index for job in spared] == [3, 2, 1]
+    assert frontier.spare(9, 1.0) == []
+    assert frontier.take(1.0) is not None
+
+
+def test_a_host_that_refuses_is_left_where_it_is() -> None:
+    """Another process would have to leave it alone, too."""
+    frontier = Frontier(FrontierConfig())
+    frontier.divide("a.example", 0, 2)
+    for job in jobs(4):
+        frontier.add(job, 0.0)
+    frontier.hold("a.example", 5.0, 1.0)
+
+    assert frontier.spare(9, 2.0) == []
+
+
 def test_who_comes_behind_others_is_held_for_longer() -> None:
     """So that one alone asks first, also where several were refused."""
     frontier = Frontier(FrontierConfig())
@@ -525,6 +574,19 @@ def test_a_host_that_is_divided_keeps_its_limit(afetch: Afetch, site: Site) -> N
 
     assert len(out) == 300
     assert site.peak == 3
+
+
+def test_what_waits_behind_what_hangs_is_done_by_another(afetch: Afetch, site: Site) -> None:
+    """Of a host that is divided: where the part of one process is in use, the other one's is not idle."""
+    gate, page = site.gate(path="/gate"), site.page("x", path="/page")
+    # The first ones are the home's, before anybody else has a part.
+    urls = [gate.url] * 2 + [page] * 60
+
+    process = afetch.start("-", "--json", "--per-host", "4", "-c", "16", *TWO, stdin=subprocess.PIPE)
+    out = finish(process, site, 62, gate, "".join(f"{url}\n" for url in urls))
+
+    assert sorted(record["index"] for record in out) == list(range(62))
+    assert len(site.log) == 62
 
 
 def test_slots_are_those_of_all_processes(afetch: Afetch, site: Site) -> None:

@@ -155,6 +155,7 @@ class Child:
             "stop": self._stop,
             "finish": self._finish,
             "allot": self._allot,
+            "spare": self._spare,
         }
 
     async def run(self) -> None:
@@ -338,6 +339,10 @@ class Child:
     def _allot(self, what: str, more: float, aim: float) -> None:
         """Of what is the run's so much `more` is ours, and no more than `aim` is to be."""
         self._when_up(lambda engine: self._allotted(engine, what, more, aim))
+
+    def _spare(self, most: int) -> None:
+        """Somebody else has nothing to do: give back what is not begun, and may be done there."""
+        self._when_up(lambda engine: self._link.send("spared", engine.spare(most)))
 
     def _allotted(self, engine: Engine, what: str, more: float, aim: float) -> None:
         if what == "slots":

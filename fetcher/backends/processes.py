@@ -58,6 +58,9 @@ NOTES = 10.0
 SHARING = 0.1
 """Seconds between two looks at who is short of what others do not use."""
 
+IN_VAIN = 1.0
+"""Seconds for which a child that could spare nothing is not asked again."""
+
 MOST_DEATHS = 5
 """Children that may die one after the other while nothing comes back, before there is no use in another."""
 
@@ -89,6 +92,8 @@ class _Child:
         self.facts = Facts()
         self.over = False
         self.up = False
+        # It has been asked what it can spare, and has not answered.
+        self.asked = False
 
 
 class Processes:
@@ -163,6 +168,7 @@ class Processes:
             "results": self._on_results,
             "facts": self._on_facts,
             "gave": self._on_gave,
+            "spared": self._on_spared,
             "away": self._on_away,
             "ready": self._on_ready,
             "refused": self._on_refused,
@@ -375,6 +381,7 @@ class Processes:
 
     def _look_who_is_short(self) -> None:
         self._share()
+        self._balance()
         self._sharer = self._loop.call_later(SHARING, self._look_who_is_short)
 
     def _share(self) -> None:
@@ -400,6 +407,38 @@ class Processes:
         busy = bool(child.out)
         short = (paced if what == "rate" else throttled) or not allotment.given[number]
         return allotment.wish(number, short=busy and short, busy=busy)
+
+    def _balance(self) -> None:
+        """Let who has nothing to do have some of what others have not begun, where a host is divided."""
+        if self._stopping or self._finishing or not self._router.divided:
+            return
+        children = [child for child in self._alive() if child.up]
+        if not any(self._unbegun(child) <= 0 for child in children):
+            return
+        busiest = max(children, key=self._unbegun)
+        many = self._unbegun(busiest)
+        if many > 0 and not busiest.asked:
+            busiest.asked = True
+            busiest.link.send("spare", (many + 1) // 2)
+
+    def _unbegun(self, child: _Child) -> int:
+        return len(self._backlogs[child.number]) + len(child.out) - child.in_flight
+
+    def _on_spared(self, child: _Child, indexes: list[int]) -> None:
+        if not indexes:
+            self._loop.call_later(IN_VAIN, self._may_be_asked, child)
+            return
+        child.asked = False
+        for index in indexes:
+            request = child.out.pop(index)
+            host = "" if request.url is None else request.url.origin.host
+            # It may have agreed to a division that nobody else knows of yet.
+            places = [number for number in self._router.may_go_to(host) if number != child.number] or [child.number]
+            self._backlogs[min(places, key=self._load)].append(request)
+        self._send_all()
+
+    def _may_be_asked(self, child: _Child) -> None:
+        child.asked = False
 
     def _on_gave(self, child: _Child, what: str, amount: float) -> None:
         self._allotments[what].gave(child.number, amount)

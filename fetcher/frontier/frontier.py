@@ -334,6 +334,38 @@ class Frontier:
         if state is not None:
             state.divide(_part(self._limit_of(host)[0], place, ways), ways)
 
+    def spare(self, most: int, now: float) -> list[Job]:
+        """
+        Jobs that nobody has begun, of hosts that others have parts of: they are not ours any more.
+
+        A host that can go on keeps one; one that asks for less is left as it is.
+        """
+        spared: list[Job] = []
+        for host in self._parts:
+            queue = self._queues.get(host)
+            state = self._states.get(host)
+            if queue is None or (state is not None and state.humbled(now)):
+                continue
+            stuck = state is not None and state.parked and state.ready(now, self._active.get(host, 0)) == inf
+            jobs = list(queue)
+            kept = 0 if stuck else 1
+            while len(jobs) > kept and len(spared) < most and not (jobs[-1].hops or jobs[-1].attempts):
+                spared.append(jobs.pop())
+            gone = len(queue) - len(jobs)
+            if not gone:
+                continue
+            self._queued -= gone
+            if state is not None and state.parked:
+                self._parked -= gone
+            if jobs:
+                self._queues[host] = deque(jobs)
+            else:
+                # It is parked, so it has no turn.
+                if state is not None:
+                    state.parked = False
+                self._emptied(host, now)
+        return spared
+
     def within(self, host: str) -> bool:
         """Whether no more is under way to a host than may be."""
         state = self._states.get(host)
