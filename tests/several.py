@@ -73,7 +73,6 @@ WITH_BOTH = frozenset(
         "test_streams.py::test_each_url_of_a_pipe_that_stays_open_is_fetched_at_once",
         "test_streams.py::test_a_reader_that_stops_and_goes_on_has_lost_nothing",
         # Politeness.
-        "test_politeness.py::test_a_host_that_names_a_time_is_left_alone_until_then",
         "test_politeness.py::test_what_robots_txt_disallows_is_never_asked_for",
         # What is done already, and what is kept.
         "test_resume_command.py::test_an_interrupted_run_says_how_to_go_on",

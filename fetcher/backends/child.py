@@ -227,8 +227,10 @@ class Child:
         self._results.append(pack_result(result, self._link))
         if self._waiting_bytes > FULL:
             self._flush()
-        else:
-            self._flush_soon()
+        elif self._flusher is None:
+            # What comes alone does not wait for others.
+            alone = self._loop.time() - self._flushed_at > ALONE
+            self._flush_soon(0.0 if alone else TOGETHER)
 
     def full(self) -> bool:
         """Whether the parent is far behind."""
@@ -240,11 +242,8 @@ class Child:
             self._space.clear()
             await self._space.wait()
 
-    def _flush_soon(self) -> None:
+    def _flush_soon(self, delay: float = TOGETHER) -> None:
         if self._flusher is None:
-            now = self._loop.time()
-            # What comes alone does not wait for others.
-            delay = TOGETHER if now - self._flushed_at < ALONE else 0.0
             self._flusher = self._loop.call_later(delay, self._flush)
 
     def _flush(self) -> None:
