@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 import threading
@@ -18,8 +19,9 @@ import pytest
 from fetcher.client.config import ClientConfig
 from fetcher.client.exchange import Client
 from fetcher.client.failures import error_of
-from fetcher.client.names.askers import SYSTEM_THREADS, Answer, Ares, LookupFailedError, System
+from fetcher.client.names.askers import LOOK, SYSTEM_THREADS, Answer, Ares, LookupFailedError, System
 from fetcher.client.names.config import NamesConfig
+from fetcher.client.names.onloop import OnLoop
 from fetcher.client.names.resolver import HOPELESS, NO_HOPE_FOR, PREFERRED, Resolver
 from fetcher.client.names.tally import MANY
 from fetcher.errors import ErrorKind, UsageError
@@ -522,6 +524,50 @@ async def test_c_ares_begins_with_the_first_name() -> None:
 
     assert (before, len(begun)) == (0, 1)
     assert begun[0].closed
+
+
+async def test_the_systems_settings_are_read_again_when_they_have_changed(
+    make_dns: MakeDns, interfaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever moves to another network has other servers there; it is noticed within some seconds. Not its own ones."""
+    rereads: list[OnLoop] = []
+    usual = OnLoop.reread
+
+    def reread(self: OnLoop) -> None:
+        rereads.append(self)
+        usual(self)
+
+    monkeypatch.setattr(OnLoop, "reread", reread)
+    server, settings, clock = make_dns(one=Name(["192.0.2.1"])), tmp_path / "resolv.conf", Clock()
+    settings.write_text("nameserver 192.0.2.53\n")
+    ares = Ares(socket.AF_INET, 2.0, servers=[server.address], interfaces=interfaces, settings=settings, clock=clock)
+
+    counts = []
+    for change, wait in ((False, 0.0), (False, LOOK), (True, LOOK / 2), (False, LOOK / 2), (False, LOOK)):
+        if change:
+            os.utime(settings, (1.0, 1.0))
+        clock.now += wait
+        assert (await ares.ask("one.test")).addresses == ("192.0.2.1",)
+        counts.append(len(rereads))
+    await ares.close()
+
+    assert counts == [0, 0, 0, 1, 1]
+
+
+async def test_names_are_looked_up_without_a_thread(make_dns: MakeDns, interfaces: Path) -> None:
+    """The parts of aiodns that this takes are there: an answer comes while the loop alone reads c-ares's sockets."""
+    resolver = by_ares(make_dns(one=Name(["192.0.2.1"])), interfaces)
+    before = threading.active_count()
+
+    found = await addresses(resolver, "one.test")
+
+    ares = resolver._ares
+    assert isinstance(ares, Ares)
+    assert found == ["192.0.2.1"]
+    assert not ares._resolver._event_thread
+    # pycares's own, for channels that are closed.
+    assert threading.active_count() <= before + 1
+    await resolver.close()
 
 
 async def test_without_aiodns_the_system_is_asked() -> None:

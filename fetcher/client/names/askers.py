@@ -30,8 +30,11 @@ NO_TIMEOUT = 60.0
 INTERFACES = Path("/proc/net/if_inet6")
 """Linux's list of this machine's IPv6 addresses: the address without colons, and what it is on."""
 
+SETTINGS = Path("/etc/resolv.conf")
+"""Where the system says whom it asks."""
+
 LOOK = 10.0
-"""Seconds between two looks at it."""
+"""Seconds between two looks at those."""
 
 ARES_AI_NOSORT = 1 << 7
 """c-ares's own; Python knows only the system's flags. Sorting opens a socket for each address."""
@@ -113,6 +116,7 @@ class Ares:
         patience: Seconds for which it should go on trying; 0 is no limit.
         servers: Instead of the system's: `127.0.0.1:5353`, `[::1]:53`.
         interfaces: Where the machine's IPv6 addresses are listed.
+        settings: The system's file of them; when that has changed c-ares reads it again.
 
     Raises:
         ImportError: aiodns is not there.
@@ -126,23 +130,27 @@ class Ares:
         *,
         servers: Sequence[str] | None = None,
         interfaces: Path = INTERFACES,
+        settings: Path = SETTINGS,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        from aiodns import DNSResolver
-        from aiodns.error import DNSError
+        from fetcher.client.names.onloop import DNSError, OnLoop
 
         self._error = DNSError
         self._family = family
         self._interfaces = interfaces
         self._clock = clock
+        # What this machine has of IPv6; None where nobody says.
         self._seen: _Ipv6 | None = None
         self._look_at = 0.0
         patience = patience or NO_TIMEOUT
         first = min(max(patience / 4, SHORTEST_TRY), 2.0)
-        self._resolver = DNSResolver(nameservers=servers, timeout=first, tries=_tries(patience))
+        self._resolver = OnLoop(first, nameservers=servers, tries=_tries(patience))
+        self._settings = settings
+        self._settings_at = _changed_at(settings)
 
     async def ask(self, host: str) -> Answer:
-        ipv6 = self._ipv6()
+        self._look()
+        ipv6 = self._seen
         if self._family != socket.AF_UNSPEC or ipv6 is None:
             return await self._ask(host, self._family, ipv6)
         if ipv6.any:
@@ -181,13 +189,17 @@ class Ares:
         ttls = [node.ttl for node in nodes] + [alias.ttl for alias in answer.cnames]
         return Answer(tuple(addresses), float(min(ttls)))
 
-    def _ipv6(self) -> _Ipv6 | None:
-        """What this machine has of IPv6; None where nobody says. Asked for each name, so not looked up each time."""
+    def _look(self) -> None:
+        """See what this machine has of IPv6 and whom it asks, if that is some time ago: networks come and go."""
         now = self._clock()
-        if now >= self._look_at:
-            self._look_at = now + LOOK
-            self._seen = _Ipv6.of(self._interfaces)
-        return self._seen
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK
+        self._seen = _Ipv6.of(self._interfaces)
+        changed_at = _changed_at(self._settings)
+        if changed_at != self._settings_at:
+            self._settings_at = changed_at
+            self._resolver.reread()
 
 
 class _Ipv6(NamedTuple):
@@ -211,6 +223,14 @@ class _Ipv6(NamedTuple):
         # The fourth column is the scope, 00 for what is neither this machine's own nor its link's.
         routable = [line[0] for line in lines if line.split()[3:4] == ["00"]]
         return cls(bool(routable), any(digit in "23" for digit in routable))
+
+
+def _changed_at(file: Path) -> int:
+    """When a file was last changed; 0 where there is none."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class System:
