@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-
 from fetcher.cli.interrupt import leave_quietly
 
 
 def run() -> None:
     """The command, and the end of the process."""
     leave_quietly()
+    import gc
+
     # Nothing of what is imported is garbage, and looking for it is a tenth of a short run. It begins with the run.
     gc.disable()
     from fetcher.cli.main import run as run_command

@@ -8,6 +8,7 @@ parent is gone, and it ends there and then.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pickle
@@ -170,6 +171,9 @@ class Child:
         import_aiohttp()
         from fetcher.engine import Engine
 
+        # As in the command's own process: what is there by now stays.
+        gc.freeze()
+        gc.enable()
         try:
             if settings.save is not None:
                 from fetcher.saving.files import Saving
@@ -426,6 +430,7 @@ class _Sending(logging.Handler):
 
 def main() -> None:
     """A child's whole life; the descriptor of its line is the command's first argument."""
+    gc.disable()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
