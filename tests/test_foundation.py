@@ -503,3 +503,23 @@ import aiodns
     )
 
     assert told.stdout.split() == ["0", "CERT_REQUIRED", "True", "False"]
+
+
+def test_garbage_is_looked_for_once_the_run_begins() -> None:
+    """Not while the command is imported, and what is there by then is left out of it for good."""
+    code = """
+import gc, sys
+from fetcher.cli import launch
+launch.launch = lambda *_: print(gc.isenabled(), gc.get_freeze_count() > 10_000) or 0
+sys.argv = ["afetch", "http://127.0.0.1/"]
+from fetcher.__main__ import run
+print(gc.isenabled())
+import fetcher.cli.main as main
+usual = main.main
+main.main = lambda **given: print(gc.isenabled()) or usual(**given)
+run()
+"""
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout.split() == ["True", "False", "True", "True"]

@@ -697,6 +697,27 @@ async def test_replies_wait_for_a_disk_that_is_slow(tmp_path: Path) -> None:
     assert sums == [sha256(piece * (MOST_UNWRITTEN // len(piece) // 2 + 1))] * 2
 
 
+async def test_what_was_read_in_place_is_written_when_too_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its memory is not full: a reply that waits until less is unwritten would wait for itself."""
+    monkeypatch.setattr("fetcher.saving.files.MOST_UNWRITTEN", 50)
+    monkeypatch.setattr("fetcher.saving.files.FEWEST_UNWRITTEN", 25)
+    saving, reply = Saving(SavingConfig(save=str(tmp_path))), Slow()
+    body = saving.begin(None, kept=True)
+
+    body.room()[:100] = bytes(100)
+    body.filled(100, reply)
+    async with asyncio.timeout(PATIENCE):
+        while reply.stalled:
+            await asyncio.sleep(0)
+    _, digest = await body.finish()
+    saving.close()
+
+    assert reply.stalls == 1
+    assert digest == sha256(bytes(100))
+
+
 async def test_a_run_that_is_left_early_leaves_no_temporary_file(site: Site, tmp_path: Path) -> None:
     """Of a body that is half there when nobody wants it any more."""
 
